@@ -1,0 +1,36 @@
+"""What a worker says of an exception: to the client the least that is true, to the log everything."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+_OWN = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib")
+_MAX_LOG = 1 << 16
+
+
+def describe_error(error: BaseException) -> dict[str, Any]:
+    """The header that answers for an exception: the client's mistake with its message, or 500 and a trace to log."""
+    status = _client_status(error)
+    if status is not None:
+        return {"status": status, "detail": str(error) or type(error).__name__}
+    return {"status": 500, "log": format_trace(error)[-_MAX_LOG:]}
+
+
+def format_trace(error: BaseException) -> str:
+    """The traceback from the user's own code on, without the frames of this package and of the import system."""
+    import traceback
+
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OWN):
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+
+
+def _client_status(error: BaseException) -> int | None:
+    for name in ("status", "status_code"):
+        status = getattr(error, name, None)
+        if isinstance(status, int) and 400 <= status < 500:
+            return status
+    return 422 if isinstance(error, ValueError) else None

@@ -1,0 +1,70 @@
+"""The gateway's process: gunicorn with the Flask app."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from modelyard.runtime.processes import NEVER, STEADY, Process, Site
+
+
+class GatewayProcess(Process):
+    """gunicorn with the Flask app; `lifeline` is its sign that the supervisor lives."""
+
+    def __init__(self, site: Site, listener: socket.socket) -> None:
+        super().__init__()
+        self._site = site
+        self._listener = listener
+        self._lifeline: int | None = None
+        self._started = NEVER
+
+    @property
+    def served_for(self) -> float:
+        """Seconds since it was started, once it has had the time to boot; 0 before."""
+        age = time.monotonic() - self._started
+        return age if age > STEADY else 0.0
+
+    def start(self) -> None:
+        """Start gunicorn on the listening socket."""
+        read_end, self._lifeline = os.pipe()
+        environ = self._site.child_environ(
+            APP_ROOT=str(self._site.root),
+            MODELYARD_RUN_DIR=str(self._site.run_dir),
+            MODELYARD_LISTEN_FD=str(self._listener.fileno()),
+            MODELYARD_SUPERVISOR_PID=str(os.getpid()),
+            MODELYARD_LIFELINE_FD=str(read_end),
+        )
+        try:
+            self.popen = subprocess.Popen(
+                [sys.executable, "-m", "gunicorn", "--config", "python:modelyard.runtime.gateway.conf"],
+                stdin=subprocess.DEVNULL,
+                cwd=self._site.run_dir,
+                env=environ,
+                pass_fds=(self._listener.fileno(), read_end),
+                process_group=0,
+            )
+        finally:
+            os.close(read_end)
+        self._started = time.monotonic()
+
+    def take_exit(self) -> int | None:
+        """The exit code, once."""
+        code = super().take_exit()
+        if code is not None and self._lifeline is not None:
+            os.close(self._lifeline)
+            self._lifeline = None
+        return code
+
+    def stop(self) -> None:
+        """Tell gunicorn to finish what it accepted and to end."""
+        if self.popen is not None:
+            self.popen.terminate()
+
+    def kill(self) -> None:
+        """End gunicorn and its workers."""
+        if self.popen is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.popen.pid, signal.SIGKILL)

@@ -1,0 +1,226 @@
+"""A worker's inbox: one thread reads requests off every connection into one bounded queue, the main thread takes them.
+
+The thread only moves bytes, so it answers "full" at once while the model computes. The queue is where requests for the
+same model meet, and from where those that may share a call are gathered.
+
+A connection may carry many requests at once, each with a number `n` that its answer repeats; {"cancel": n} says that
+nobody waits for it any more. {"bye": true} comes from here: send nothing more on this connection, connect again.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, NamedTuple
+
+from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
+
+_CHUNK = 1 << 18
+_SEND_TIMEOUT = 10.0
+
+
+class Connection:
+    """A gateway's connection; answers go out in any order and from any thread."""
+
+    def __init__(self, sock: socket.socket, *, max_body: int) -> None:
+        sock.settimeout(_SEND_TIMEOUT)
+        self.sock = sock
+        self.is_open = True
+        self._reader = FrameReader(max_body=max_body)
+        self._jobs: dict[Any, Job] = {}
+        self._sending = threading.Lock()
+
+    def receive(self) -> list[Job]:
+        """Read what has arrived; the connection is closed afterwards where the peer hung up or broke the protocol."""
+        try:
+            data = self.sock.recv(_CHUNK)
+            self.is_open = bool(data)
+            self._reader.feed(data)
+            jobs = []
+            while (frame := self._reader.next_frame()) is not None:
+                if "cancel" in frame.header:
+                    self._cancel(frame.header["cancel"])
+                else:
+                    job = Job(frame, self)
+                    self._jobs[job.number] = job
+                    jobs.append(job)
+            return jobs
+        except (OSError, WireError):
+            self.is_open = False
+            return []
+
+    def send(self, answers: Iterable[Answer]) -> None:
+        """Send answers; a peer that has gone is no error."""
+        frames = []
+        for job, header, body in answers:
+            self._jobs.pop(job.number, None)
+            frames.append(encode_frame(header if job.number is None else {**header, "n": job.number}, body))
+        self._send(b"".join(frames))
+
+    def say_bye(self) -> None:
+        """Ask the peer to send nothing more; what it has sent is answered."""
+        self._send(encode_frame({"bye": True}))
+
+    def hang_up(self) -> None:
+        """Tell the peer. The descriptor goes with the last reference: a job that has one must not meet it reused."""
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+    def _cancel(self, number: Any) -> None:
+        job = self._jobs.pop(number, None)
+        if job is not None:
+            job.is_cancelled = True
+
+    def _send(self, data: bytes) -> None:
+        with self._sending:
+            try:
+                self.sock.sendall(data)
+            except OSError:
+                self.is_open = False
+
+
+class Job:
+    """A request that waits for its answer; `deadline` is when its client has been told that it took too long."""
+
+    def __init__(self, frame: Frame, connection: Connection) -> None:
+        self.header, self.body = frame
+        self.number = self.header.get("n")
+        self.deadline = time.monotonic() + float(self.header.get("timeout", 0.0))
+        self.connection = connection
+        self.is_cancelled = False
+        self.decoded: Any = self
+        """What serving reads out of it, once; the job itself before."""
+
+    @property
+    def is_wanted(self) -> bool:
+        """Tell whether somebody still waits for the answer."""
+        return self.connection.is_open and not self.is_cancelled and time.monotonic() < self.deadline
+
+
+class Answer(NamedTuple):
+    """What a job is answered: a header, and the body that the client gets."""
+
+    job: Job
+    header: Mapping[str, Any]
+    body: bytes = b""
+
+
+class Inbox:
+    """Reads requests until `lifeline` reports that the supervisor closed it and every connection is gone."""
+
+    def __init__(
+        self, lifeline: socket.socket, *, limit: int, max_body: int, show_waiting: Callable[[int], None]
+    ) -> None:
+        """`limit` bounds the queue; `show_waiting` is told how long it is."""
+        self._listener: socket.socket | None = None
+        self._lifeline = lifeline
+        self._limit = limit
+        self._max_body = max_body
+        self._show_waiting = show_waiting
+        self._arrived: SimpleQueue[Job | None] = SimpleQueue()
+        self._waiting: deque[Job | None] = deque()
+        self._selector = selectors.DefaultSelector()
+        self._connections: set[Connection] = set()
+        self._is_stopping = False
+        self._idle = 0
+
+    def start(self) -> None:
+        """Start to follow the lifeline: until `open`, its end ends the process."""
+        self._selector.register(self._lifeline, selectors.EVENT_READ, self._stop)
+        threading.Thread(target=self._run, name="inbox", daemon=True).start()
+
+    def open(self, listener: socket.socket) -> None:
+        """Accept connections from `listener`."""
+        listener.setblocking(False)
+        self._listener = listener
+        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+
+    def take(self) -> Job | None:
+        """Wait for the next request that is wanted; None when there will be no more."""
+        while True:
+            job = self._waiting.popleft() if self._waiting else self._wait()
+            self._show_waiting(self._depth)
+            if job is None or job.is_wanted:
+                return job
+
+    def offer_waiting(self, accept: Callable[[Job], bool], *, wait: float = 0.0) -> None:
+        """Offer every request that is there, and hand over those that `accept` takes; first wait for another one."""
+        self._collect(wait)
+        left: deque[Job | None] = deque()
+        for job in self._waiting:
+            if job is None or (job.is_wanted and not accept(job)):
+                left.append(job)
+        self._waiting = left
+
+    @property
+    def _depth(self) -> int:
+        return self._arrived.qsize() + len(self._waiting)
+
+    def _wait(self) -> Job | None:
+        self._idle = 1  # what comes first is not one that waits
+        job = self._arrived.get()
+        self._idle = 0
+        return job
+
+    def _collect(self, wait: float) -> None:
+        with suppress(Empty):
+            if wait > 0.0:
+                self._waiting.append(self._arrived.get(timeout=wait))
+            while True:
+                self._waiting.append(self._arrived.get_nowait())
+
+    def _run(self) -> None:
+        try:
+            while self._connections or not self._is_stopping:
+                for key, _ in self._selector.select():
+                    key.data()
+            if self._listener is None:
+                os._exit(0)
+            self._arrived.put(None)
+        except BaseException:
+            # Without this thread the worker would be deaf, and look alive: end it, so that it is started again.
+            traceback.print_exc()
+            os._exit(70)
+
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            connection = Connection(listener.accept()[0], max_body=self._max_body)
+        except OSError:
+            return
+        self._connections.add(connection)
+        receive: Callable[[], None] = lambda: self._receive(connection)  # noqa: E731
+        self._selector.register(connection.sock, selectors.EVENT_READ, receive)
+        if self._is_stopping:
+            connection.say_bye()
+
+    def _receive(self, connection: Connection) -> None:
+        for job in connection.receive():
+            if self._depth < self._limit + self._idle:
+                self._arrived.put(job)
+            else:
+                connection.send([Answer(job, _describe_overload(self._limit))])
+        self._show_waiting(self._depth)
+        if not connection.is_open:
+            self._selector.unregister(connection.sock)
+            self._connections.discard(connection)
+            connection.hang_up()
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        self._selector.unregister(self._lifeline)
+        if self._listener is not None:
+            self._accept(self._listener)  # who connected and was not seen yet is sent away in good order
+        for connection in self._connections:
+            connection.say_bye()
+
+
+def _describe_overload(limit: int) -> dict[str, Any]:
+    return {"status": 503, "detail": f"{limit} requests wait for this model already", "retry_after": 1}

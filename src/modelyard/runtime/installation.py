@@ -1,0 +1,132 @@
+"""Make virtual environments with uv, and say which line is to blame when requirements can't be installed."""
+
+import re
+import subprocess
+import tempfile
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from modelyard.runtime.errors import ModelyardError
+from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LAST_LINES = 40
+
+
+def make_environment(path: Path, *, python: str, uv: str, environ: Mapping[str, str]) -> Path:
+    """Make an empty virtual environment at `path` of the interpreter `python`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    output, code = _run([uv, "venv", "--quiet", "--no-project", "--python", python, str(path)], environ)
+    if code:
+        raise ModelyardError(
+            f"uv could not make the environment {path} of {python}", hint=output[-1] if output else None
+        )
+    return path
+
+
+def install_requirements(environment: Path, requirements: Path, *, uv: str, environ: Mapping[str, str]) -> None:
+    """Install a requirements file; raise ModelyardError naming the lines that uv's complaint is about.
+
+    EXCLUDED_PACKAGES are left out even where others require them; TORCH_BACKEND says where torch comes from, and what
+    would bring GPU libraries where it is `cpu` is refused. Modules are compiled, for a container may not be able to do
+    it later, unless UV_COMPILE_BYTECODE says otherwise.
+    """
+    names = read_names(requirements)
+    if not names:
+        return
+    environ = {"UV_COMPILE_BYTECODE": "1", **environ}
+    file = environ.get("MODELYARD_REQUIREMENTS_FILE") or requirements.name
+    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
+        overrides, constraints = Path(folder, "overrides.txt"), Path(folder, "constraints.txt")
+        overrides.write_text(format_overrides(environ.get("EXCLUDED_PACKAGES", "").split()), encoding="utf-8")
+        wheels = find_cpu_wheels(environ)
+        constraints.write_text("".join(f"{name}=={version}\n" for name, version in wheels.items()), encoding="utf-8")
+        command = [uv, "pip", "install", "--python", str(environment / "bin" / "python")]
+        command += ["--requirement", str(requirements), "--override", str(overrides)]
+        command += choose_torch_backend(names, environ)
+        command += ["--no-index"] if environ.get("UV_NO_INDEX") else []
+        if environ.get("TORCH_BACKEND") == "cpu":
+            command += _choose_constraints(command, constraints, file, environ)
+        output, code = _run(command, environ)
+    if code:
+        raise ModelyardError(explain_failure(output, requirements, file=file), hint=find_hint(output))
+
+
+def _choose_constraints(
+    command: Sequence[str], constraints: Path, file: str, environ: Mapping[str, str]
+) -> Sequence[str]:
+    """The constraints, unless the requirements ask for something else; refuse a resolution with GPU libraries."""
+    options = ["--constraint", str(constraints)]
+    code, plan = _plan([*command, *options], environ)
+    if code:
+        options = []
+        code, plan = _plan(command, environ)
+    packages = find_gpu_packages(plan) if not code else ()
+    if packages:
+        raise ModelyardError(
+            f"{file}: variant cpu, but {packages[0]} and {len(packages) - 1} more GPU packages would be installed",
+            hint="take torch from an index or a wheelhouse with +cpu wheels, or build with VARIANT=cuda",
+        )
+    return options
+
+
+def _plan(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
+    """What uv would install: its exit code and what it says."""
+    planned = subprocess.run([*command, "--dry-run"], env=environ, capture_output=True, text=True, check=False)
+    return planned.returncode, planned.stderr
+
+
+def read_names(requirements: Path) -> dict[str, list[int]]:
+    """The distributions that a requirements file names, normalised, each with its lines."""
+    names: dict[str, list[int]] = {}
+    text = requirements.read_text(encoding="utf-8-sig") if requirements.is_file() else ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        match = _NAME.match(line.strip())
+        if match:
+            names.setdefault(normalise(match[0]), []).append(number)
+    return names
+
+
+def normalise(name: str) -> str:
+    """Write a distribution's name as indexes compare it (PEP 503).
+
+    >>> normalise("Scikit_Learn")
+    'scikit-learn'
+    """
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def explain_failure(output: Sequence[str], requirements: Path, *, file: str) -> str:
+    """Say which lines of the requirements file name a package that uv's last words are about; `file` is its name."""
+    said = {
+        normalise(word.rstrip(".")) for line in output for word in _NAME.findall(re.sub(r"[=<>!~]=?\S*", " ", line))
+    }
+    lines = requirements.read_text(encoding="utf-8-sig").splitlines()
+    blamed = sorted(number for name, numbers in read_names(requirements).items() if name in said for number in numbers)
+    about = "".join(f"\n  {file}:{number}: {lines[number - 1].strip()}" for number in blamed)
+    return "the requirements could not be installed" + (f"; uv's complaint is about\n{about[1:]}" if about else "")
+
+
+def find_hint(output: Sequence[str]) -> str:
+    """What to do next, by what uv said."""
+    said = "\n".join(output)
+    if re.search(r"Failed to fetch|error sending request|dns error|tcp connect|timed out|Connection refused", said):
+        return "the package index could not be reached: check index, proxy and CA settings with `modelyard doctor`"
+    if re.search(r"No solution found|unsatisfiable|Because ", said):
+        return "loosen or correct one of these lines"
+    if "No space left" in said:
+        return "free disk space: modelyard prune removes what no image uses"
+    return "uv's own words stand above"
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], int]:
+    """Run a command, pass its output on line by line, and return the last lines with the exit code."""
+    last: deque[str] = deque(maxlen=_LAST_LINES)
+    with subprocess.Popen(
+        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            last.append(line.rstrip())
+    return list(last), process.returncode

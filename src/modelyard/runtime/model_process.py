@@ -1,0 +1,239 @@
+"""A model's process, as the supervisor sees it: started, listened to, ended when it hangs, started again."""
+
+import json
+import logging
+import mmap
+import os
+import selectors
+import signal
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import IO, Any
+
+from modelyard.runtime.application import Model
+from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
+from modelyard.runtime.logs import fields
+from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
+from modelyard.runtime.routes import Route
+from modelyard.runtime.status import ModelStatus
+from modelyard.runtime.worker import DUMP_SIGNAL
+
+log = logging.getLogger(__name__)
+
+_DUMP_TIME = 0.3
+_GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
+_TIMESTAMP = struct.Struct("d")
+
+
+class ModelProcess(Process):
+    """The worker of one model, and what is known of it."""
+
+    def __init__(
+        self,
+        site: Site,
+        model: Model,
+        routes: Iterable[Route],
+        socket_path: Path,
+        *,
+        selector: selectors.BaseSelector,
+        predecessor: "ModelProcess | None" = None,
+    ) -> None:
+        """`selector` gets a callback for what the process prints and what it reports.
+
+        One with a predecessor has to answer the test instances as far as that did, before it takes over the socket.
+        """
+        super().__init__()
+        self._selector = selector
+        self.status = ModelStatus(name=model.name)
+        self._site = site
+        self._model = model
+        self._routes = [(route.name, route.module, route.function) for route in routes]
+        self.socket = socket_path
+        self.files: Mapping[str, Any] = {}
+        """What the model was loaded from: paths, and the files' stamps at that time."""
+        self.answered: tuple[str, ...] = ()
+        """The routes that answer the test instances."""
+        self.is_retired = False
+        self.end_by = NEVER
+        self._predecessor = predecessor
+        self._control: socket.socket | None = None
+        self._output: IO[bytes] | None = None
+        self._clock: mmap.mmap | None = None
+        self._lines = LineBuffer()
+        self._news = LineBuffer()
+        self._last_line = ""
+        self._ready_since = NEVER
+        self._kill_at = NEVER
+        self._kill_reason: str | None = None
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._control, control = socket.socketpair()
+        with control, tempfile.TemporaryFile(dir=self._site.run_dir) as clock:
+            clock.truncate(_TIMESTAMP.size)
+            self._clock = mmap.mmap(clock.fileno(), _TIMESTAMP.size, access=mmap.ACCESS_READ)
+            descriptors = (control.fileno(), clock.fileno())
+            self.popen = subprocess.Popen(
+                self._command(*descriptors),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self._site.root,
+                env=self._site.child_environ(),
+                pass_fds=descriptors,
+                process_group=0,
+            )
+        self._output = self.popen.stdout
+        self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(), ""
+        self._follow()
+        restarts = self.status.restarts + (self.status.pid is not None)
+        state = "loading" if self.status.pid is None else self.status.state
+        self.status = replace(self.status, pid=self.popen.pid, restarts=restarts, state=state)
+
+    def release(self) -> None:
+        """Tell the worker to stop when it has answered what it was sent; one that still loads has nothing to finish."""
+        if self._ready_since == NEVER:
+            self.kill()
+        elif self._control is not None:
+            with suppress(OSError):
+                self._control.shutdown(socket.SHUT_RDWR)
+
+    def kill(self) -> None:
+        """End the worker and the processes that it started."""
+        if self.popen is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.popen.pid, signal.SIGKILL)
+
+    def end_overdue(self, now: float) -> None:
+        """End a worker whose running request takes too long: have it show where it is, then kill it."""
+        if now >= self._kill_at:
+            self.kill()
+        elif self.popen is not None and self._kill_at == NEVER and self._runs_for(now) > self.limit + _GRACE:
+            self._kill_reason = f"a request ran longer than {self.limit:g} s"
+            log.error("%s: %s, here:", self.status.name, self._kill_reason)
+            self._kill_at = now + _DUMP_TIME
+            self.popen.send_signal(DUMP_SIGNAL)
+
+    def end(self, reason: str) -> None:
+        """End the worker for a reason."""
+        if self._kill_reason is None:
+            self._kill_reason = reason
+            self.kill()
+
+    def take_over(self) -> None:
+        """Serve in the predecessor's place: started again like any other from now on."""
+        if self._predecessor is not None:
+            self.status = replace(self.status, restarts=self._predecessor.status.restarts)
+            self._predecessor = None
+
+    def handle_exit(self, code: int, *, is_stopping: bool) -> None:
+        """Take down what belonged to the process, and plan the next start."""
+        pid = self.status.pid
+        assert pid is not None
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+        self._read_output()
+        self._read_control()
+        self._unfollow()
+        if not self.is_retired and not self._predecessor:
+            self.socket.unlink(missing_ok=True)
+        if is_stopping:
+            self.start_at = NEVER
+            return
+        served_for = max(0.0, time.monotonic() - self._ready_since)
+        self.status = self._describe_end(code)
+        level = logging.ERROR if served_for else logging.WARNING
+        log.log(level, "%s: %s", self.status.name, self.status.reason, extra=fields(model=self.status.name, pid=pid))
+        self._ready_since = self._kill_at = NEVER
+        self._kill_reason = None
+        self.plan_restart(served_for=served_for)
+
+    @property
+    def limit(self) -> float:
+        """Seconds that a request may run."""
+        return max(self._site.settings.request_timeout[route] for route in self._model.routes)
+
+    def _command(self, control: int, clock: int) -> list[str]:
+        settings = self._site.settings
+        arguments = {
+            "model": self._model.name,
+            "routes": self._routes,
+            "path": None if self._model.path == "." else self._model.path,
+            "socket": str(self.socket),
+            "must_answer": self._predecessor.answered if self._predecessor else [],
+            "queue": settings.queue_size,
+            "max_body": settings.max_body,
+            "instances": self._model.instances,
+            "batch": {
+                "size": {route: settings.batch_size[route] for route in self._model.routes},
+                "wait": {route: settings.batch_wait[route] for route in self._model.routes},
+                "tolerance": settings.batch_tolerance,
+            },
+            "control": control,
+            "clock": clock,
+        }
+        return [
+            str(self._site.python(self._model.environment)),
+            "-m",
+            "modelyard.runtime.worker",
+            json.dumps(arguments),
+        ]
+
+    def _follow(self) -> None:
+        assert self._control is not None and self._output is not None
+        self._control.setblocking(False)
+        os.set_blocking(self._output.fileno(), False)
+        self._selector.register(self._control, selectors.EVENT_READ, self._read_control)
+        self._selector.register(self._output, selectors.EVENT_READ, self._read_output)
+
+    def _unfollow(self) -> None:
+        for channel in (self._control, self._output):
+            if channel is not None:
+                unfollow(self._selector, channel)
+                channel.close()
+        if self._clock is not None:
+            self._clock.close()
+        self._control = self._output = self._clock = None
+
+    def _read_control(self) -> None:
+        assert self._control is not None
+        for line in read_lines(self._selector, self._control, self._control.recv, self._news):
+            self._take_news(json.loads(line))
+
+    def _take_news(self, news: Mapping[str, Any]) -> None:
+        if news["state"] == "ready":
+            self._ready_since = time.monotonic()
+            seconds = float(news["seconds"])
+            self.files, self.answered = news["files"], tuple(news["answered"])
+            shown = {"unbatched": news["unbatched"], "answers": news["answers"]}
+            self.status = replace(self.status, state="ready", reason=None, load_seconds=seconds, **shown)
+            log.info("%s: ready in %.2f s", self.status.name, seconds, extra=fields(model=self.status.name))
+        else:
+            self.status = replace(self.status, state="failed", reason=str(news["reason"]))
+
+    def _read_output(self) -> None:
+        assert self._output is not None
+        output = self._output
+        for line in read_lines(self._selector, output, lambda size: os.read(output.fileno(), size), self._lines):
+            self._last_line = line
+            log.info("[%s] %s", self.status.name, line, extra=fields(model=self.status.name))
+
+    def _describe_end(self, code: int) -> ModelStatus:
+        end = self._kill_reason or describe_exit(code)
+        if self._ready_since != NEVER:
+            return replace(self.status, state="restarting", reason=f"the model's process ended: {end}")
+        if self.status.state == "failed" and self.status.reason:
+            return self.status
+        said = f" (its last line: {self._last_line})" if self._last_line else ""
+        return replace(self.status, state="failed", reason=f"the model's process ended while loading: {end}{said}")
+
+    def _runs_for(self, now: float) -> float:
+        began: float = _TIMESTAMP.unpack_from(self._clock)[0] if self._clock is not None else 0.0
+        return now - began if began else 0.0

@@ -1,0 +1,176 @@
+"""The workers of one model: those that serve, and those that are to take their place.
+
+A reload starts a new worker beside each that serves. It loads the model, answers the test instances, and only then
+takes over the socket; the old one answers what it was sent, and ends. One that fails changes nothing but the reason
+that /routes shows.
+"""
+
+import logging
+import selectors
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from modelyard.runtime.application import Model
+from modelyard.runtime.logs import fields
+from modelyard.runtime.memory import read_resident_bytes
+from modelyard.runtime.model_process import ModelProcess
+from modelyard.runtime.processes import NEVER, Site
+from modelyard.runtime.routes import Route
+from modelyard.runtime.settings import count_workers
+from modelyard.runtime.stamps import take_stamp
+from modelyard.runtime.status import ModelStatus, socket_path
+
+log = logging.getLogger(__name__)
+
+_FAR_OVER = 1.5
+_LOOK_EVERY = 0.5
+
+
+class ModelWorkers:
+    """The processes of one model."""
+
+    def __init__(
+        self,
+        site: Site,
+        model: Model,
+        routes: Iterable[Route],
+        index: int,
+        *,
+        models: int,
+        selector: selectors.BaseSelector,
+    ) -> None:
+        self._site = site
+        self._model = model
+        self._routes = tuple(routes)
+        self._selector = selector
+        self._limit = max(site.settings.memory_limit[route] for route in model.routes)
+        count = count_workers(site.settings, model.routes, models=models)
+        self._sockets = [socket_path(site.run_dir, index, replica) for replica in range(count)]
+        self._serving = [self._make(socket) for socket in self._sockets]
+        self._candidates: dict[Path, ModelProcess] = {}
+        self._retiring: list[ModelProcess] = []
+        self._reload_error: str | None = None
+        self._reloads = 0
+        self._reload_failures = 0
+        self._seen: dict[str, Any] = {}
+        self._tried: dict[str, Any] = {}
+        self._look_at = 0.0
+
+    @property
+    def processes(self) -> Iterator[ModelProcess]:
+        """All of them."""
+        yield from [*self._serving, *self._candidates.values(), *self._retiring]
+
+    @property
+    def status(self) -> ModelStatus:
+        """How the model is: as its best worker, with the restarts of all."""
+        order = ("ready", "restarting", "loading", "failed")
+        best = min((process.status for process in self._serving), key=lambda status: order.index(status.state))
+        return replace(
+            best,
+            restarts=sum(process.status.restarts for process in self._serving),
+            workers=len(self._serving),
+            pids=[process.popen.pid for process in self.processes if process.popen],
+            reloads=self._reloads,
+            reload_failures=self._reload_failures,
+            reload_error=self._reload_error,
+        )
+
+    def reload(self, why: str) -> None:
+        """Load the model again beside the old one; where that is under way, begin anew."""
+        log.info("%s: loading it again: %s", self._model.name, why, extra=fields(model=self._model.name))
+        for process in self._candidates.values():
+            self._retire(process)
+        self._candidates = {process.socket: self._make(process.socket, process) for process in self._serving}
+
+    def take_exit(self, process: ModelProcess, code: int, *, is_stopping: bool) -> None:
+        """Deal with the end of one of them."""
+        if process in self._serving:
+            process.handle_exit(code, is_stopping=is_stopping)
+            return
+        process.handle_exit(code, is_stopping=True)
+        if process in self._retiring:
+            self._retiring.remove(process)
+        elif not is_stopping:
+            self._give_up(process)
+
+    def tick(self, now: float) -> None:
+        """Swap in what is ready, follow the model's files and memory."""
+        for process in [one for one in self._candidates.values() if one.status.state == "ready"]:
+            self._swap_in(process)
+        for process in self._retiring:
+            if now >= process.end_by:
+                process.kill()
+        if now >= self._look_at:
+            self._look_at = now + _LOOK_EVERY
+            self._follow_files()
+            self._follow_memory()
+
+    def _make(self, socket: Path, predecessor: ModelProcess | None = None) -> ModelProcess:
+        return ModelProcess(
+            self._site, self._model, self._routes, socket, selector=self._selector, predecessor=predecessor
+        )
+
+    def _swap_in(self, process: ModelProcess) -> None:
+        """The new worker has taken over the socket: let the old one finish."""
+        del self._candidates[process.socket]
+        place = next(number for number, one in enumerate(self._serving) if one.socket == process.socket)
+        old, self._serving[place] = self._serving[place], process
+        process.take_over()
+        self._retire(old)
+        if not self._candidates:
+            self._reloads += 1
+            self._reload_error = None
+            log.info("%s: loaded again and swapped in", self._model.name, extra=fields(model=self._model.name))
+
+    def _give_up(self, process: ModelProcess) -> None:
+        self._reload_failures += 1
+        self._reload_error = process.status.reason or "it ended while loading"
+        about = fields(model=self._model.name)
+        log.error(
+            "%s: could not be loaded again: %s; the old one serves on",
+            self._model.name,
+            self._reload_error,
+            extra=about,
+        )
+        for one in self._candidates.values():
+            if one is not process:
+                self._retire(one)
+        self._candidates = {}
+
+    def _retire(self, process: ModelProcess) -> None:
+        process.start_at = NEVER
+        process.is_retired = True
+        if process.is_running:
+            process.end_by = time.monotonic() + process.limit + self._site.settings.stop_timeout
+            self._retiring.append(process)
+            process.release()
+
+    def _follow_files(self) -> None:
+        """Reload when a file that the model was loaded from has changed, and has stayed so for a moment."""
+        if self._candidates or not all(one.status.state == "ready" for one in self._serving):
+            return
+        loaded = {path: stamp for process in self._serving for path, stamp in process.files.items()}
+        now = {path: take_stamp(path) for path in loaded}
+        if now != loaded and now == self._seen and now != self._tried:
+            self._tried = now
+            changed = [Path(path).name for path in now if now[path] != loaded[path]]
+            self.reload(f"{', '.join(changed)} changed")
+        self._seen = now
+
+    def _follow_memory(self) -> None:
+        """Replace a worker that holds too much, before it is too late; end one that grows too fast for that."""
+        if not self._limit:
+            return
+        for process in self._serving:
+            size = read_resident_bytes(process.popen.pid) if process.popen else None
+            if size is None or size <= self._limit:
+                continue
+            over = f"it holds {size >> 20} MB, over the limit of {self._limit >> 20} MB (MEMORY_LIMIT)"
+            if size > _FAR_OVER * self._limit:
+                process.end(over)
+            elif not self._candidates and process.status.state == "ready":
+                self.reload(over)

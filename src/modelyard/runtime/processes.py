@@ -1,0 +1,84 @@
+"""The daemon's child processes: what every one of them is given, and when it is started again."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelyard.runtime.settings import Settings
+
+LIBRARY = Path(__file__).parents[2]
+NEVER = float("inf")
+STEADY = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """Where a daemon runs: the application, its environments, its run directory, its variables."""
+
+    root: Path
+    run_dir: Path
+    environments: Path
+    settings: Settings
+    environ: Mapping[str, str]
+
+    def python(self, environment: str) -> Path:
+        """The interpreter of one environment."""
+        return self.environments / environment / "bin" / "python"
+
+    def child_environ(self, **values: str) -> dict[str, str]:
+        """The variables of a child: ours, the import path of this package, and `values`."""
+        path = os.pathsep.join(dict.fromkeys([str(LIBRARY), *_split_path(self.environ.get("PYTHONPATH"))]))
+        # PYTHONSAFEPATH: what the application's files are called must not matter to ours.
+        return {**self.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **values}
+
+
+class Process:
+    """A child process with the time at which it is to be started (again)."""
+
+    def __init__(self) -> None:
+        self.popen: subprocess.Popen[bytes] | None = None
+        self.start_at = 0.0
+        self._failures = 0
+
+    def start(self) -> None:
+        """Start it; raise OSError where the system can't."""
+        raise NotImplementedError
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether the process lives, as far as `take_exit` has seen."""
+        return self.popen is not None
+
+    def take_exit(self) -> int | None:
+        """The exit code, once, when the process has ended; negative for a signal."""
+        if self.popen is None or self.popen.poll() is None:
+            return None
+        code = self.popen.returncode
+        self.popen = None
+        return code
+
+    def plan_restart(self, *, served_for: float) -> None:
+        """Start again soon after it has served, and later each time it ends without; capped either way."""
+        self._failures = 0 if served_for > STEADY else min(self._failures + 1, 12)
+        longest = 2.0 if served_for else 60.0
+        self.start_at = time.monotonic() + min(longest, 0.05 * 2**self._failures)
+
+
+def describe_exit(code: int) -> str:
+    """Say how a process ended.
+
+    >>> describe_exit(-9)
+    'killed by SIGKILL'
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    names = {number.value: number.name for number in signal.Signals}
+    return f"killed by {names.get(-code, f'signal {-code}')}"
+
+
+def _split_path(path: str | None) -> list[str]:
+    return [entry for entry in (path or "").split(os.pathsep) if entry]

@@ -1,0 +1,65 @@
+"""Which Python an environment is made of: what `.python-version` asks for, by uv's convention, or the default."""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelyard.runtime.errors import InputError, at
+
+PYTHON_VERSION_FILE = ".python-version"
+# What the worker that runs a model supports.
+OLDEST = (3, 9)
+_VERSION = re.compile(r"3\.\d{1,2}(\.\d{1,2})?")
+_SHOW_VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
+
+
+def read_python_version(path: Path) -> str | None:
+    """Read a `.python-version` file; None where there is none. Raises InputError naming its line for anything else."""
+    if not path.is_file():
+        return None
+    for number, raw in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+        line = raw.partition("#")[0].strip()
+        if line:
+            return _check_version(line, at(path, number))
+    raise InputError(f"{path}: asks for no version", hint="write one, such as 3.12, or remove the file")
+
+
+def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[str, str], asked_by: str) -> str:
+    """Find the interpreter of a version: `default` where it is that, else one that uv finds on this machine.
+
+    Nothing is downloaded. Raises InputError naming `asked_by` where this machine has none.
+    """
+    if version is None or _is_version(_version_of(default), version):
+        return default
+    command = [uv, "python", "find", "--system", "--no-project", "--no-python-downloads", version]
+    found = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if found.returncode or not found.stdout.strip():
+        raise InputError(
+            f"{asked_by} asks for Python {version}, which is not on this machine",
+            hint=f"install it (uv python install {version}), change the {PYTHON_VERSION_FILE} of its models, "
+            "or in containers set BASE_IMAGE to an image that has it",
+        )
+    return found.stdout.strip()
+
+
+def _check_version(text: str, place: str) -> str:
+    if not _VERSION.fullmatch(text):
+        raise InputError(f"{place}: {text!r} is no Python version", hint="write one such as 3.12 or 3.12.4")
+    if tuple(map(int, text.split(".")[:2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise InputError(f"{place}: Python {text} is older than {oldest}", hint=f"models run on {oldest} and newer")
+    return text
+
+
+def _is_version(full: str, asked: str) -> bool:
+    return f"{full}.".startswith(f"{asked}.")
+
+
+def _version_of(python: str) -> str:
+    """The full version of an interpreter; empty where it does not run."""
+    try:
+        command = [python, "-I", "-c", _SHOW_VERSION]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:
+        return ""

@@ -1,0 +1,227 @@
+"""What the daemon reads from its environment variables, each with its default."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from modelyard.runtime.errors import InputError
+
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(frozen=True)
+class PerRoute(Generic[Number]):
+    """A number for every route, and others for some of them."""
+
+    default: Number
+    by_route: Mapping[str, Number] = field(default_factory=dict)
+
+    def __getitem__(self, route: str) -> Number:
+        return self.by_route.get(route, self.default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The daemon's settings; each field says which variable sets it."""
+
+    host: str = "0.0.0.0"
+    """HOST: the address to listen on."""
+    port: int = 5000
+    """PORT: the port to listen on; 0 takes a free one."""
+    gateway_workers: int = 0
+    """GATEWAY_WORKERS: processes of the HTTP gateway; 0 takes one for every four cores."""
+    gateway_threads: int = 96
+    """GATEWAY_THREADS: requests in other forms than plain JSON that a gateway process handles at once."""
+    request_timeout: PerRoute[float] = PerRoute(60.0)
+    """REQUEST_TIMEOUT, by route: seconds until a request is answered 504, and a call of a model is ended by force."""
+    queue_size: int = 64
+    """QUEUE_SIZE: requests that may wait for one model; more are answered 503 at once."""
+    max_body: int = 16 * 1024 * 1024
+    """MAX_BODY: bytes that a request's body may have; more are answered 413."""
+    workers: PerRoute[int] = PerRoute(0)
+    """WORKERS, by route: processes of the route's model; 0 takes what fits the cores."""
+    memory_limit: PerRoute[int] = PerRoute(0)
+    """MEMORY_LIMIT, by route: bytes (or 500M, 2G) that a process of its model may hold until it is replaced; 0: any."""
+    header_timeout: float = 10.0
+    """HEADER_TIMEOUT: seconds that a client may take to send a request's head."""
+    body_timeout: float = 60.0
+    """BODY_TIMEOUT: seconds that a client may take to send a body, and to take an answer."""
+    keepalive: float = 30.0
+    """KEEPALIVE: seconds that a connection is kept for another request."""
+    batch_size: PerRoute[int] = PerRoute(64)
+    """BATCH_SIZE, by route: rows that requests may share a call with, where that is safe; 1 turns it off."""
+    batch_wait: PerRoute[float] = PerRoute(0.002)
+    """BATCH_WAIT, by route: seconds that a call may wait for requests to share it, when the one before was shared."""
+    batch_tolerance: float = 1e-5
+    """BATCH_TOLERANCE: how far floats of a shared call may be from those of a single one; 0 asks for equality."""
+    ready: Literal["all", "any"] = "all"
+    """READY: /readyz is true when `all` models have loaded, or when `any` has."""
+    default_route: str = ""
+    """DEFAULT_ROUTE: the route meant by a protocol's paths that name none; the only one needs no saying."""
+    stop_timeout: float = 30.0
+    """STOP_TIMEOUT: seconds that accepted requests get to finish after SIGTERM."""
+    log: Literal["text", "json"] = "text"
+    """MODELYARD_LOG: `json` writes one JSON object a line."""
+    access_log: bool = False
+    """MODELYARD_ACCESS_LOG: `1` logs a line for each request."""
+    log_payload: bool = False
+    """MODELYARD_LOG_PAYLOAD: `1` does so with what was sent and answered, as far as it fits."""
+    tokens: Path | None = None
+    """MODELYARD_TOKENS: the file or folder with the bearer tokens of routes; see modelyard.runtime.tokens."""
+
+
+def load_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings; an empty variable counts as not set. Raises InputError naming the variable and its value."""
+    default = Settings()
+    return Settings(
+        host=environ.get("HOST") or default.host,
+        port=_whole(environ, "PORT", default.port, least=0),
+        gateway_workers=_whole(environ, "GATEWAY_WORKERS", default.gateway_workers, least=0),
+        gateway_threads=_whole(environ, "GATEWAY_THREADS", default.gateway_threads),
+        request_timeout=_per_route(environ, "REQUEST_TIMEOUT", default.request_timeout, _parse_seconds),
+        queue_size=_whole(environ, "QUEUE_SIZE", default.queue_size),
+        max_body=_whole(environ, "MAX_BODY", default.max_body),
+        workers=_per_route(environ, "WORKERS", default.workers, _parse_count),
+        memory_limit=_per_route(environ, "MEMORY_LIMIT", default.memory_limit, _parse_size),
+        header_timeout=_seconds(environ, "HEADER_TIMEOUT", default.header_timeout),
+        body_timeout=_seconds(environ, "BODY_TIMEOUT", default.body_timeout),
+        keepalive=_seconds(environ, "KEEPALIVE", default.keepalive),
+        batch_size=_per_route(environ, "BATCH_SIZE", default.batch_size, _parse_whole),
+        batch_wait=_per_route(environ, "BATCH_WAIT", default.batch_wait, _parse_share),
+        batch_tolerance=_parse_share("BATCH_TOLERANCE", environ.get("BATCH_TOLERANCE") or str(default.batch_tolerance)),
+        ready="any" if _word(environ, "READY", ("all", "any")) == "any" else "all",
+        default_route=environ.get("DEFAULT_ROUTE") or default.default_route,
+        stop_timeout=_seconds(environ, "STOP_TIMEOUT", default.stop_timeout),
+        log="json" if _word(environ, "MODELYARD_LOG", ("text", "json")) == "json" else "text",
+        access_log=_word(environ, "MODELYARD_ACCESS_LOG", ("0", "1")) == "1",
+        log_payload=_word(environ, "MODELYARD_LOG_PAYLOAD", ("0", "1")) == "1",
+        tokens=_path(environ, "MODELYARD_TOKENS"),
+    )
+
+
+def thread_limits(environ: Mapping[str, str], *, workers: int) -> dict[str, str]:
+    """The thread pool sizes of numerical libraries, so that `workers` together do not exceed the cores.
+
+    A variable that the user has set stays as it is.
+    """
+    threads = str(max(1, count_cores() // max(1, workers)))
+    return {name: threads for name in _THREAD_VARIABLES if not environ.get(name)}
+
+
+def count_workers(settings: Settings, routes: Iterable[str], *, models: int) -> int:
+    """The processes of a model with these routes, where there are that many models.
+
+    Left to itself: half of the cores, shared out among the models, for the gateway and the system need theirs; one
+    where there is a graphics card, whose memory is not to be filled with copies.
+    """
+    asked = max(settings.workers[route] for route in routes)
+    if asked or Path("/dev/nvidia0").exists():
+        return asked or 1
+    return max(1, min(_MOST_WORKERS, count_cores() // (2 * max(1, models))))
+
+
+def count_cores() -> int:
+    """The cores this process may use, by its affinity and the quota of its control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = read_quota()
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def read_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """The cores that the control group (v2, or v1) may use; None where nothing limits them."""
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = (root / "cpu.max").read_text().split()
+        return int(quota) / int(period)
+    with suppress(OSError, ValueError, ZeroDivisionError):
+        quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+        return int(quota) / int(period) if int(quota) > 0 else None
+    return None
+
+
+_UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_MOST_WORKERS = 4
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:
+    return _parse_whole(name, environ.get(name) or str(default), least=least)
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    return _parse_seconds(name, environ.get(name) or str(default))
+
+
+def _parse_whole(name: str, text: str, *, least: int = 1) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise InputError(f"{name} is {text!r}, not a whole number from {least} on", hint=f"set {name}={least}, or more")
+    return int(text)
+
+
+def _parse_count(name: str, text: str) -> int:
+    return _parse_whole(name, text, least=0)
+
+
+def _parse_size(name: str, text: str) -> int:
+    digits, unit = (text[:-1], text[-1:].upper()) if text[-1:].upper() in _UNITS else (text, "")
+    if not digits.isascii() or not digits.isdigit():
+        raise InputError(f"{name} is {text!r}, not a number of bytes", hint="write it like 800M or 2G")
+    return int(digits) * _UNITS.get(unit, 1)
+
+
+def _parse_seconds(name: str, text: str) -> float:
+    value = _parse_number(text)
+    if not 0.0 < value < 1e9:
+        raise InputError(f"{name} is {text!r}, not a number of seconds above 0", hint=f"set {name}=60, for a minute")
+    return value
+
+
+def _parse_share(name: str, text: str) -> float:
+    value = _parse_number(text)
+    if not 0.0 <= value < 1e9:
+        raise InputError(f"{name} is {text!r}, not a number from 0 on", hint=f"set {name}=0, or more")
+    return value
+
+
+def _parse_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def _per_route(
+    environ: Mapping[str, str], name: str, default: PerRoute[Number], parse: Callable[[str, str], Number]
+) -> PerRoute[Number]:
+    """Read a number for every route, and `route=number` for single ones, in any order, between commas."""
+    if not environ.get(name):
+        return default
+    usual, by_route = default.default, {}
+    for item in environ[name].split(","):
+        route, equals, text = item.strip().rpartition("=")
+        if equals:
+            by_route[route.strip()] = parse(f"{name} of {route.strip()!r}", text.strip())
+        else:
+            usual = parse(name, text)
+    return PerRoute(usual, by_route)
+
+
+def _path(environ: Mapping[str, str], name: str) -> Path | None:
+    text = environ.get(name)
+    return Path(text).absolute() if text else None
+
+
+def _word(environ: Mapping[str, str], name: str, words: tuple[str, ...]) -> str:
+    word = environ.get(name) or words[0]
+    if word not in words:
+        raise InputError(f"{name} is {word!r}", hint=f"set {name} to {' or '.join(words)}")
+    return word

@@ -1,0 +1,14 @@
+"""Tells whether a file has changed."""
+
+from __future__ import annotations
+
+import os
+
+
+def take_stamp(path: str) -> list[int] | None:
+    """What is different when a file may have changed; None where there is none."""
+    try:
+        about = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return None
+    return [about.st_mtime_ns, about.st_size, about.st_ino]

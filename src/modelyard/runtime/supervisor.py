@@ -1,0 +1,291 @@
+"""The daemon's first process: binds the socket, starts the gateway and the workers, keeps them running, stops them.
+
+Run as `<gateway environment's python> -m modelyard.runtime.supervisor` in the application root. Its settings are
+environment variables (modelyard.runtime.settings), and:
+
+- MODELYARD_ENVIRONMENTS: the folder with a virtual environment for each name (/opt/modelyard/environments)
+- MODELYARD_RUN_DIR: the folder for sockets and status.json (a new one below the temporary folder)
+
+SIGHUP loads every model again, beside the one that serves. SIGTERM and SIGINT stop it: no connection is accepted any
+more, requests that were are answered, then it exits with 0. Should it be killed, its children see their end of a pipe
+close, and stop as well.
+"""
+
+import logging
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from modelyard.runtime.application import Application, load_application, load_routes
+from modelyard.runtime.errors import InputError, ModelyardError
+from modelyard.runtime.gateway_process import GatewayProcess
+from modelyard.runtime.logs import configure_logging
+from modelyard.runtime.model_process import ModelProcess
+from modelyard.runtime.model_workers import ModelWorkers
+from modelyard.runtime.processes import NEVER, Site, describe_exit
+from modelyard.runtime.settings import Settings, count_workers, load_settings, thread_limits
+from modelyard.runtime.status import ModelStatus, socket_path, write_status
+from modelyard.runtime.tokens import load_tokens
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENVIRONMENTS = "/opt/modelyard/environments"
+_MAX_SOCKET_PATH = 100
+_TICK = 0.5
+
+
+class ListenError(ModelyardError):
+    """The daemon cannot listen at the address it was given."""
+
+    exit_code = 7
+
+
+class GatewayError(ModelyardError):
+    """The gateway cannot start at all."""
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the daemon until it is told to stop; return the exit code."""
+    try:
+        settings = load_settings(environ)
+        configure_logging(settings.log)
+        root = Path.cwd()
+        application = load_application(root, environ)
+        if settings.tokens is not None:
+            load_tokens(settings.tokens, [route for model in application.models for route in model.routes])
+        with open_run_dir(environ.get("MODELYARD_RUN_DIR")) as run_dir, bind(settings) as listener:
+            site = Site(
+                root=root,
+                run_dir=run_dir,
+                environments=Path(environ.get("MODELYARD_ENVIRONMENTS") or DEFAULT_ENVIRONMENTS).absolute(),
+                settings=settings,
+                environ={**environ, **thread_limits(environ, workers=count_all_workers(settings, application))},
+            )
+            check_environments(site, application)
+            Supervisor(site, application, listener).run()
+    except ModelyardError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+class Supervisor:
+    """Starts, watches and stops the gateway and one worker a model, in one loop."""
+
+    def __init__(self, site: Site, application: Application, listener: socket.socket) -> None:
+        routes = {route.name: route for route in load_routes(site.environ)}
+        self._site = site
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._gateway = GatewayProcess(site, listener)
+        self._models = [
+            ModelWorkers(
+                site,
+                model,
+                [routes[name] for name in model.routes],
+                index,
+                models=len(application.models),
+                selector=self._selector,
+            )
+            for index, model in enumerate(application.models)
+        ]
+        self._statuses: list[ModelStatus] = []
+        self._stop_by = NEVER
+        self._released = False
+
+    def run(self) -> None:
+        """Run until a signal asks to stop and everything has ended."""
+        with self._selector, self._signals():
+            host, port = self._listener.getsockname()[:2]
+            log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+            try:
+                while not self._is_over:
+                    self._start_due()
+                    self._write_status()
+                    for key, _ in self._selector.select(self._wait()):
+                        key.data()
+                    self._take_exits()
+                    self._watch()
+            finally:
+                self._kill_all()
+        log.info("stopped")
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stop_by != NEVER
+
+    @property
+    def _is_over(self) -> bool:
+        running = self._gateway.is_running or any(process.is_running for process in self._workers)
+        return self._is_stopping and not running
+
+    @property
+    def _workers(self) -> Iterator[ModelProcess]:
+        for model in self._models:
+            yield from model.processes
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        if self._is_stopping:
+            return
+        for process in (self._gateway, *self._workers):
+            if not process.is_running and now >= process.start_at:
+                try:
+                    process.start()
+                except OSError as error:
+                    log.error("a process could not be started: %s", error)
+                    process.plan_restart(served_for=0.0)
+
+    def _wait(self) -> float:
+        """Seconds until something has to be done even if nothing happens."""
+        timeout = self._site.settings.request_timeout
+        limit = min([timeout.default, *timeout.by_route.values()])
+        due = [process.start_at for process in (self._gateway, *self._workers) if not process.is_running]
+        soonest = min([*due, self._stop_by]) - time.monotonic()
+        return max(0.0, min(soonest, _TICK, limit / 10))
+
+    def _take_exits(self) -> None:
+        if (code := self._gateway.take_exit()) is not None and not self._is_stopping:
+            if code > 0 and not self._gateway.served_for:
+                raise GatewayError("the gateway cannot start", hint="its own message stands above this line")
+            log.error("the gateway ended: %s; starting it again", describe_exit(code))
+            self._gateway.plan_restart(served_for=self._gateway.served_for)
+        for model in self._models:
+            for process in model.processes:
+                if (code := process.take_exit()) is not None:
+                    model.take_exit(process, code, is_stopping=self._is_stopping)
+        _reap_orphans({process.popen.pid for process in (self._gateway, *self._workers) if process.popen})
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        for process in self._workers:
+            process.end_overdue(now)
+        if not self._is_stopping:
+            for model in self._models:
+                model.tick(now)
+            return
+        if not self._gateway.is_running and not self._released:
+            self._released = True
+            for process in self._workers:
+                process.release()
+        if now >= self._stop_by:
+            self._kill_all()
+
+    def _stop(self) -> None:
+        if self._is_stopping:
+            self._stop_by = time.monotonic()
+            return
+        log.info("stopping: finishing the requests that were accepted")
+        self._stop_by = time.monotonic() + self._site.settings.stop_timeout
+        self._listener.close()
+        self._gateway.stop()
+
+    def _kill_all(self) -> None:
+        self._gateway.kill()
+        for process in self._workers:
+            process.kill()
+
+    def _write_status(self) -> None:
+        statuses = [model.status for model in self._models]
+        if statuses != self._statuses:
+            write_status(self._site.run_dir, statuses)
+            self._statuses = statuses
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have signals wake the loop while inside."""
+        receiver, sender = socket.socketpair()
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        with receiver, sender:
+            self._selector.register(receiver, selectors.EVENT_READ, lambda: self._take_signals(receiver))
+            handlers = {number: signal.signal(number, _do_nothing) for number in _SIGNALS}
+            previous = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(previous)
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+
+    def _take_signals(self, receiver: socket.socket) -> None:
+        for number in receiver.recv(4096):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+            elif number == signal.SIGHUP and not self._is_stopping:
+                for model in self._models:
+                    model.reload("asked to")
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Listen at HOST and PORT; raise ListenError that says why it can't be done."""
+    address = (settings.host, settings.port)
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server(address, family=family, backlog=2048)
+    except OSError as error:
+        # Python adds the address to what the system says; a name that does not resolve has a number below 0.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise ListenError(
+            f"cannot listen on {settings.host}:{settings.port}: {reason}",
+            hint="stop what uses the port, or set PORT (and HOST) to what is free and allowed",
+        ) from None
+
+
+def count_all_workers(settings: Settings, application: Application) -> int:
+    """The workers of all models together."""
+    models = application.models
+    return sum(count_workers(settings, model.routes, models=len(models)) for model in models)
+
+
+def check_environments(site: Site, application: Application) -> None:
+    """Raise InputError where the image lacks an environment that a model is to run in."""
+    for model in application.models:
+        if not site.python(model.environment).exists():
+            raise InputError(
+                f"{model.name} needs the environment {model.environment!r}, but there is no "
+                f"{site.python(model.environment)}",
+                hint="assemble the image again, or set MODELYARD_ENVIRONMENTS to the folder that holds it",
+            )
+
+
+@contextmanager
+def open_run_dir(given: str | None) -> Iterator[Path]:
+    """Make the run directory; a new one, where none is given, is removed at the end."""
+    path = Path(given).absolute() if given else Path(tempfile.mkdtemp(prefix="modelyard-"))
+    if len(str(socket_path(path, 999))) > _MAX_SOCKET_PATH:
+        raise InputError(
+            f"MODELYARD_RUN_DIR {path} is too long for the sockets in it", hint="use a short one, such as /tmp/run"
+        )
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        yield path
+    finally:
+        if not given:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _reap_orphans(known: set[int]) -> None:
+    """Collect processes that were left to us, as happens to PID 1 of a container."""
+    with suppress(ChildProcessError):
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in known:
+            os.waitpid(found.si_pid, 0)
+
+
+def _do_nothing(*_: object) -> None:
+    """Handle a signal by waking the loop: see set_wakeup_fd."""
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

@@ -1,0 +1,94 @@
+"""What the train builder's `run` script does: call the train function with PAYLOAD, print its result as JSON."""
+
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelyard.runtime.errors import InputError, ModelyardError
+from modelyard.runtime.failures import format_trace
+from modelyard.runtime.message import Message
+from modelyard.runtime.routes import check_function_name, check_module_path
+from modelyard.runtime.values import NotJSONError, to_json_bytes
+
+FAILED = 1
+
+
+def train(environ: Mapping[str, str]) -> int:
+    """Train as TRAIN_MODULE, TRAIN_FUNCTION and PAYLOAD say; return the exit code (0: a result is printed)."""
+    payload = read_payload(environ.get("PAYLOAD"))
+    if "TRAIN_MODULE" not in environ:
+        raise InputError("TRAIN_MODULE is not set", hint="add TRAIN_MODULE=package.module to .s2i/environment")
+    module = check_module_path(environ["TRAIN_MODULE"], place="TRAIN_MODULE")
+    function = check_function_name(environ.get("TRAIN_FUNCTION") or "train", place="TRAIN_FUNCTION")
+    try:
+        result = find_function(module, function)(Message(payload))
+    except SystemExit as error:
+        return explain_exit(error, f"{module}.{function}")
+    except Exception as error:
+        print_user_traceback(error, environ.get("APP_ROOT", "/model"))
+        return FAILED
+    try:
+        line = to_json_bytes(result)
+    except NotJSONError as error:
+        raise InputError(
+            f"the result of {module}.{function}: {error}", hint="return dicts, lists and numbers"
+        ) from None
+    sys.stdout.flush()
+    # Written at once and as bytes: one line, whatever the locale says and whatever else the function prints.
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+    return 0
+
+
+def read_payload(text: str | None) -> dict[str, Any]:
+    """Parse PAYLOAD; raise InputError for what is no JSON object."""
+    try:
+        payload = json.loads(text or "{}")
+    except ValueError as error:
+        raise InputError(f"PAYLOAD is no JSON ({error}): {text!r}", hint='write PAYLOAD=\'{"key": "value"}\'') from None
+    if not isinstance(payload, dict):
+        raise InputError(f"PAYLOAD is no JSON object: {text!r}", hint='write PAYLOAD=\'{"key": "value"}\'')
+    return payload
+
+
+def find_function(module: str, function: str) -> Callable[[Any], Any]:
+    """Import the train module and return its function; raise InputError where it has none of that name."""
+    imported = importlib.import_module(module)
+    found = getattr(imported, function, None)
+    if not callable(found):
+        what = "has no" if found is None else "has no callable"
+        raise InputError(f"{imported.__file__} {what} {function!r}", hint="correct TRAIN_FUNCTION in .s2i/environment")
+    return found  # type: ignore[no-any-return]
+
+
+def explain_exit(error: SystemExit, name: str) -> int:
+    """Turn a `sys.exit` of the train function into an exit code that never says success, for there is no result."""
+    code = error.code if isinstance(error.code, int) and 0 < error.code < 256 else FAILED
+    said = f"sys.exit({error.code!r})" if error.code is not None else "sys.exit()"
+    print(f"error: {name} called {said} and returned no result (exit code {code})", file=sys.stderr, flush=True)
+    return code
+
+
+def print_user_traceback(error: Exception, root: str) -> None:
+    """Print a traceback that starts where the user's own code does, with its files below `root` named from there."""
+    sys.stdout.flush()
+    trace = format_trace(error).replace(f'File "{root}{os.sep}', 'File "')
+    print(trace, file=sys.stderr, flush=True)
+
+
+def main() -> int:
+    """Train as the environment says; print what is wrong, without a traceback of the tool's own."""
+    root = os.environ.get("APP_ROOT", "/model")
+    sys.path.insert(0, root)
+    try:
+        return train(os.environ)
+    except ModelyardError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

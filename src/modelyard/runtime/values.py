@@ -1,0 +1,95 @@
+"""Make JSON of what a model returns, numpy, pandas and torch values included, without importing any of them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_MISSING = frozenset({"NAType", "NaTType"})
+_MAX_DEPTH = 200
+
+
+class NotJSONError(Exception):
+    """A value that JSON can't hold; the message names its place and type."""
+
+    def __init__(self, what: str, place: str = "") -> None:
+        super().__init__(f"${place} {what}")
+        self.what = what
+        self.place = place
+
+    def inside(self, place: str) -> NotJSONError:
+        """The same error, seen from the container that holds the value at `place`."""
+        return NotJSONError(self.what, place + self.place)
+
+
+def to_json_bytes(value: Any) -> bytes:
+    """Encode a function's result as JSON; NaN and infinity become null.
+
+    Arrays, series and tensors become lists, data frames lists of records, dates ISO strings.
+
+    >>> to_json_bytes({"probability": [0.25, float("nan")]})
+    b'{"probability":[0.25,null]}'
+
+    Raises NotJSONError naming the place (`$.labels[2]`) and the type of what JSON can't hold.
+    """
+    try:
+        return _encode(value, default=_convert)
+    except (NotJSONError, TypeError, ValueError, RecursionError):
+        # NaN, an unusual key, or no JSON at all: the slow way converts it, or says where it can't.
+        return _encode(_to_plain(value))
+
+
+def _encode(value: Any, default: Any = None) -> bytes:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=default).encode()
+
+
+def _to_plain(value: Any, depth: int = 0) -> Any:
+    """Rebuild `value` of dict, list, str, int, float, bool and None."""
+    if depth > _MAX_DEPTH:
+        raise NotJSONError(f"is nested more than {_MAX_DEPTH} levels deep, or holds itself")
+    if isinstance(value, float):
+        return float(value) if value - value == 0 else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, dict):
+        return {_to_key(key): _to_plain_inside(item, f".{key}", depth) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_plain_inside(item, f"[{position}]", depth) for position, item in enumerate(value)]
+    return _to_plain(_convert(value), depth + 1)
+
+
+def _to_plain_inside(value: Any, place: str, depth: int) -> Any:
+    try:
+        return _to_plain(value, depth + 1)
+    except NotJSONError as error:
+        raise error.inside(place) from None
+
+
+def _to_key(key: Any) -> str | int | float | bool | None:
+    if hasattr(key, "dtype") and hasattr(key, "tolist"):
+        key = key.tolist()
+    if isinstance(key, float) and key - key != 0:
+        return str(key)
+    if key is None or isinstance(key, (str, int, float)):
+        return key
+    raise NotJSONError(f"has the key {key!r} ({_name(key)}): keys must be strings or numbers")
+
+
+def _convert(value: Any) -> Any:
+    """Make one foreign value plain on the outside; what it holds is converted in its turn."""
+    if type(value).__name__ in _MISSING:
+        return None
+    if hasattr(value, "columns") and hasattr(value, "to_dict"):
+        return value.to_dict(orient="records")
+    if str(getattr(value, "dtype", "")) == "datetime64[ns]":
+        value = value.astype("datetime64[us]")  # of nanoseconds, numpy makes plain integers
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if hasattr(value, "isoformat"):
+        return value.isoformat()
+    raise NotJSONError(f"is a {_name(value)}, which JSON can't hold")
+
+
+def _name(value: Any) -> str:
+    kind = type(value)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -1,0 +1,61 @@
+"""What keeps GPU libraries out of the CPU variant: where its torch comes from, and what it must never install."""
+
+import platform
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+# The build arguments of a variant that decide what is installed.
+ARGUMENTS = ("EXCLUDED_PACKAGES", "TORCH_BACKEND")
+TORCH = ("torch", "torchvision", "torchaudio")
+_GPU_PACKAGE = re.compile(r"^ \+ ((?:nvidia-|cuda-|cupy-|rocm-)[^=\s]*==\S+)", re.MULTILINE)
+
+
+def format_overrides(excluded: Sequence[str]) -> str:
+    """Write uv overrides that no platform ever installs: this is how uv leaves a package out."""
+    return "".join(f"{name}; sys_platform == 'never'\n" for name in excluded)
+
+
+def choose_torch_backend(names: Mapping[str, object], environ: Mapping[str, str]) -> list[str]:
+    """The option for torch's own index: where torch is asked for, and the user's settings hold none of it already."""
+    backend = environ.get("TORCH_BACKEND")
+    if not backend or "UV_TORCH_BACKEND" in environ or not any(name in names for name in TORCH):
+        return []
+    wheelhouse = any(next(folder.glob("torch-*.whl"), None) for folder in find_wheelhouses(environ))
+    return [] if wheelhouse or environ.get("UV_NO_INDEX") else ["--torch-backend", backend]
+
+
+def find_cpu_wheels(environ: Mapping[str, str]) -> dict[str, str]:
+    """The newest `+cpu` version of each torch package that the user's wheelhouses have for this Python.
+
+    An index's newer torch would win over these, and bring the CUDA libraries with it.
+    """
+    newest: dict[str, str] = {}
+    for folder in find_wheelhouses(environ) if environ.get("TORCH_BACKEND") == "cpu" else ():
+        for wheel in folder.glob("torch*.whl"):
+            name, version, *_, tags = wheel.stem.split("-", 2)
+            if name in TORCH and version.endswith("+cpu") and _is_for_this_python(tags):
+                newest[name] = max(newest.get(name, "0"), version, key=_order)
+    return newest
+
+
+def find_wheelhouses(environ: Mapping[str, str]) -> Iterator[Path]:
+    """The folders of this machine among UV_FIND_LINKS."""
+    for link in re.split(r"[,\s]+", environ.get("UV_FIND_LINKS", "")):
+        if link.startswith(("/", ".", "file://")):
+            yield Path(link.removeprefix("file://"))
+
+
+def find_gpu_packages(plan: str) -> tuple[str, ...]:
+    """The GPU libraries among what uv says it would install."""
+    return tuple(_GPU_PACKAGE.findall(plan))
+
+
+def _is_for_this_python(tags: str) -> bool:
+    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    return tags.startswith((python, "py3")) and tags.endswith((platform.machine(), "any"))
+
+
+def _order(version: str) -> list[int]:
+    return [int(part) for part in re.findall(r"\d+", version.partition("+")[0])]

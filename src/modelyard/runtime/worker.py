@@ -1,0 +1,251 @@
+"""A model's process: loads the model, says that it is ready, answers requests until the supervisor lets go of it.
+
+Run as `<environment's python> -m modelyard.runtime.worker <settings as JSON>` in the application root. It needs the
+standard library only, of any Python from 3.9 on, and starts in milliseconds. What it prints goes to the log.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import json
+import mmap
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from modelyard.runtime.batching import UnsafeError, learn
+from modelyard.runtime.counters import WorkerCounts, counts_path
+from modelyard.runtime.failures import describe_error, format_trace
+from modelyard.runtime.inbox import Inbox, Job
+from modelyard.runtime.message import Message
+from modelyard.runtime.schemas import infer_schema, limit_schema
+from modelyard.runtime.serving import Route, Server
+from modelyard.runtime.stamps import take_stamp
+from modelyard.runtime.values import to_json_bytes
+
+Function = Callable[[Message], Any]
+LOAD_FAILED = 3
+DUMP_SIGNAL = signal.SIGUSR2
+_TIMESTAMP = struct.Struct("d")
+
+
+def main(settings: Mapping[str, Any]) -> int:
+    """Load the model that `settings` names, then serve it; return the exit code.
+
+    `routes` is a list of [route, module, function], `path` a folder to append to sys.path (or null), `socket` the path
+    to listen at, `queue` and `max_body` are bounds. `instances` is the file of the test instances (or null), `batch`
+    has `size` and `wait` by route, and the `tolerance`; of the routes in `must_answer`, one that fails them ends it.
+    Two descriptors are inherited: `control` (a socket that takes lines of JSON; its end is the order to stop) and
+    `clock` (a file that shows since when a request runs).
+    """
+    _settle_in(settings)
+    control = socket.socket(fileno=settings["control"])
+    control.set_inheritable(False)
+    counts = WorkerCounts(counts_path(Path(settings["socket"])), [route for route, _, _ in settings["routes"]])
+    inbox = Inbox(control, limit=settings["queue"], max_body=settings["max_body"], show_waiting=counts.show_waiting)
+    inbox.start()
+    started = time.monotonic()
+    clock = Clock(settings["clock"])
+    try:
+        with following_files(Path("models")) as files:
+            functions = load_functions(settings["routes"])
+        routes = {route: make_route(route, function, settings, clock) for route, function in functions.items()}
+    except BaseException as error:
+        print(format_trace(error), file=sys.stderr, flush=True)
+        report(control, state="failed", reason=describe_failure(error))
+        return LOAD_FAILED
+    inbox.open(listen(settings["socket"]))
+    seconds = round(time.monotonic() - started, 3)
+    report(
+        control,
+        state="ready",
+        seconds=seconds,
+        files=files,
+        answered=[name for name, route in routes.items() if not route.fails],
+        unbatched={name: route.unbatched for name, route in routes.items()},
+        answers={name: route.answer_schema for name, route in routes.items()},
+    )
+    Server(inbox, routes, clock.running, counts.count_call).run()
+    return 0
+
+
+@contextmanager
+def following_files(folder: Path) -> Iterator[dict[str, Any]]:
+    """Note the files below `folder` that Python opens while inside, as they are: what a model is loaded from."""
+    prefix = f"{folder.absolute()}{os.sep}"
+    files: dict[str, Any] = {}
+    is_on = True
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if is_on and event == "open" and isinstance(arguments[0], (str, bytes)):
+            path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100
+            if path.startswith(prefix):
+                files.setdefault(path, take_stamp(path))
+
+    sys.addaudithook(note)
+    try:
+        yield files
+    finally:
+        is_on = False
+
+
+def load_functions(routes: list[tuple[str, str, str]]) -> dict[str, Function]:
+    """Import each route's module and take its function; whatever the user's code raises comes through."""
+    functions = {}
+    for route, module, name in routes:
+        function = getattr(importlib.import_module(module), name)
+        if isinstance(function, type) or (hasattr(function, "predict") and not callable(function)):
+            from modelyard.runtime.seldon_component import make_component
+
+            function = make_component(function)
+        if not callable(function):
+            raise TypeError(f"{module}.{name} is a {type(function).__name__}, not a function")
+        functions[route] = function
+    return functions
+
+
+def make_route(name: str, function: Function, settings: Mapping[str, Any], clock: Clock) -> Route:
+    """Warm the function up with the test instances, and learn whether its requests may share calls."""
+
+    def call(payload: Any) -> Any:
+        return json.loads(to_json_bytes(function(Message(payload))))
+
+    def call_timed(payload: Any) -> Any:
+        with clock.running():
+            return call(payload)
+
+    limits = {"size": {}, "wait": {}, "tolerance": 0.0, **settings.get("batch", {})}
+    size = limits["size"].get(name, 1)
+    route = Route(lambda job: answer_job(function, job), call=call, size=size, wait=limits["wait"].get(name, 0.0))
+    try:
+        payload = read_instances(settings.get("instances"))
+        route.answer_schema = limit_schema(infer_schema(call_timed(payload)))
+        route.plan = learn(call_timed, payload, size=size, tolerance=limits["tolerance"])
+    except UnsafeError as error:
+        route.unbatched = str(error)
+    except BaseException as error:
+        if name in settings.get("must_answer", ()):
+            raise
+        route.fails = True
+        route.unbatched = f"the test instances fail: {describe_failure(error)}"
+    return route
+
+
+def read_instances(path: str | None) -> Any:
+    """The payload of the test instances' file; raise UnsafeError where there is none to read."""
+    if path is None:
+        raise UnsafeError("the model has no test instances")
+    try:
+        payload = parse_body(Path(path).read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnsafeError(f"the test instances cannot be read: {error}") from None
+    return payload["payload"] if isinstance(payload, dict) and "payload" in payload else payload
+
+
+def answer_job(function: Function, job: Job) -> tuple[dict[str, Any], bytes]:
+    """Answer a request in the form of its protocol; most are the native one by now."""
+    if "protocol" in job.header:
+        from modelyard.runtime.seldon import answer_in_seldon
+
+        return answer_in_seldon(function, job.header, job.body, answer)
+    return answer(function, job.body)
+
+
+def answer(function: Function, body: bytes) -> tuple[dict[str, Any], bytes]:
+    """Call `function` with the payload that `body` holds; return the answer's header and body.
+
+    A body with the key `payload` is an envelope and is answered by one.
+    """
+    try:
+        payload = parse_body(body)
+    except (ValueError, RecursionError) as error:
+        return {"status": 400, "detail": f"the body is no JSON: {error or 'nested too deep'}"}, b""
+    enveloped = isinstance(payload, dict) and "payload" in payload
+    try:
+        content = to_json_bytes(function(Message(payload["payload"] if enveloped else payload)))
+    except BaseException as error:
+        # Everything, sys.exit() and Ctrl-C of a library included: one request must not end the others' process.
+        return describe_error(error), b""
+    return {"status": 200}, b'{"payload":%b}' % content if enveloped else content
+
+
+def parse_body(body: bytes) -> Any:
+    """Decode a request's body as JSON in the strict sense; raise ValueError saying what it is instead."""
+    if not body.strip():
+        raise ValueError("it is empty")
+    return json.loads(body, parse_constant=_refuse_constant)
+
+
+def describe_failure(error: BaseException) -> str:
+    """One line: the exception, and the last line of the application's own code that it came through."""
+    import traceback
+
+    text = f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " ")
+    root = f"{Path.cwd()}{os.sep}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(root)]
+    return f"{text} ({own[-1].filename[len(root) :]}:{own[-1].lineno})" if own else text
+
+
+def listen(path: str) -> socket.socket:
+    """Listen at a Unix socket, taking the place of what listened there before in one step."""
+    scratch = f"{path}.{os.getpid()}"
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(scratch)
+    listener.listen(1024)
+    Path(scratch).rename(path)
+    return listener
+
+
+def report(control: socket.socket, **news: Any) -> None:
+    """Tell the supervisor; one that has gone is no error."""
+    with suppress(OSError):
+        control.sendall(json.dumps(news).encode() + b"\n")
+
+
+class Clock:
+    """Shows the supervisor since when the running request runs: a double in a shared file, 0 while there is none.
+
+    Only the supervisor can end an endless loop in C code, which lets no thread of this process run.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._memory = mmap.mmap(fd, _TIMESTAMP.size)
+        os.close(fd)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Show the time of entry while inside."""
+        _TIMESTAMP.pack_into(self._memory, 0, time.monotonic())
+        try:
+            yield
+        finally:
+            _TIMESTAMP.pack_into(self._memory, 0, 0.0)
+
+
+def _settle_in(settings: Mapping[str, Any]) -> None:
+    """Put the application root first on sys.path, and leave stopping to the supervisor."""
+    signal.signal(signal.SIGTERM, lambda *_: None)  # systemd sends it to every process at once
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=False)
+    os.environ.pop("PYTHONSAFEPATH", None)
+    root = str(Path.cwd())
+    sys.path[:] = [root, *(entry for entry in sys.path if entry not in ("", root))]
+    if settings["path"]:
+        sys.path.append(str(Path(root, settings["path"])))
+    sys.argv = [sys.argv[0]]
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON, send null")
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

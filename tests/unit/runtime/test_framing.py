@@ -1,0 +1,87 @@
+"""Where requests end, and the event loop in front of clients that are slow, hostile or gone."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelyard.runtime.gateway.framing import FramingError, find_chunked_end, parse_head
+
+HEAD = b"POST /rf HTTP/1.1\r\nHost: x"
+
+
+def test_a_plain_head_is_read() -> None:
+    head = parse_head(HEAD + b"\r\nContent-Type:application/json \r\nCONTENT-LENGTH: 12")
+    assert (head.method, head.target, head.length, head.is_odd, head.is_chunked) == (b"POST", b"/rf", 12, False, False)
+    assert head.headers[b"content-type"] == b"application/json"
+    assert head.keeps_alive
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"POST /rf",
+        b"POST  /rf HTTP/1.1",
+        b"post /rf HTTP/1.1",
+        b"POST /r f HTTP/1.1",
+        b"POST /rf HTTP/2.0",
+        b"POST /rf HTTP/1.1\r",
+        b"POST /rf HTTP/1.1\nHost: x",
+        HEAD + b"\r\nContent-Length : 2",
+        HEAD + b"\r\nContent-Length: 2\r\nContent-Length: 2",
+        HEAD + b"\r\nContent-Length: 2\r\ncontent-length: 3",
+        HEAD + b"\r\nContent-Length: +2",
+        HEAD + b"\r\nContent-Length: 2, 2",
+        HEAD + b"\r\nContent-Length: 0x2",
+        HEAD + "\r\nContent-Length: ²".encode(),
+        HEAD + b"\r\nContent-Length: " + b"9" * 19,
+        HEAD + b"\r\nContent-Length:",
+        HEAD + b"\r\nContent-Length: 2\r\nTransfer-Encoding: chunked",
+        HEAD + b"\r\nTransfer-Encoding: gzip, chunked",
+        HEAD + b"\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+        HEAD + b"\r\nTransfer-Encoding: \x0bchunked",
+        HEAD + b"\r\nTransfer-Encoding: identity",
+        HEAD + b"\r\n folded: line",
+        HEAD + b"\r\nX: a\x00b",
+        HEAD + b"\r\nX: a\rb",
+        HEAD + b"\r\nHost: y",
+        HEAD + b"\r\n: empty",
+        b"POST /rf HTTP/1.0\r\nTransfer-Encoding: chunked",
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_odd(data: bytes) -> None:
+    head = parse_head(data)
+    assert head.is_odd
+    assert not head.keeps_alive
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_more_than_odd(data: bytes) -> None:
+    parse_head(data)
+    parse_head(HEAD + b"\r\n" + data)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=5), st.binary(max_size=30))
+def test_chunks_end_where_they_end(chunks: list[bytes], rest: bytes) -> None:
+    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    assert find_chunked_end(bytearray(b"head" + body + rest), 4) == (4 + len(body), True)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5), st.data())
+def test_part_of_the_chunks_is_not_the_end(chunks: list[bytes], data: st.DataObject) -> None:
+    body = b"".join(b"%x;name=value\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    cut = data.draw(st.integers(0, len(body) - 1))
+    position, is_end = find_chunked_end(bytearray(body[:cut]), 0)
+    assert not is_end
+    assert position <= cut
+    assert find_chunked_end(bytearray(body), position) == (len(body), True)
+
+
+@pytest.mark.parametrize(
+    "body", [b"x\r\n", b"-1\r\n", b"2\nab\r\n", b"2\r\nabc\r\n", b"0\r\nTrailer: x\r\n\r\n", b"\r\n"]
+)
+def test_what_is_no_chunk_is_refused(body: bytes) -> None:
+    with pytest.raises(FramingError, match=re.escape("a chunk")):
+        find_chunked_end(bytearray(body), 0)

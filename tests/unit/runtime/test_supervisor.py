@@ -1,0 +1,236 @@
+import dataclasses
+import json
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from modelyard.runtime import settings as settings_module
+from modelyard.runtime.errors import InputError
+from modelyard.runtime.lines import LineBuffer
+from modelyard.runtime.logs import JSONFormatter, TextFormatter, fields
+from modelyard.runtime.processes import LIBRARY, Process, Site, describe_exit
+from modelyard.runtime.settings import Settings, count_cores, count_workers, load_settings, read_quota, thread_limits
+from modelyard.runtime.status import ModelStatus, read_status, write_status
+from modelyard.runtime.supervisor import ListenError, bind, open_run_dir
+
+
+def supervise(root: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the supervisor where it must end by itself."""
+    command = [sys.executable, "-m", "modelyard.runtime.supervisor"]
+    env = {**os.environ, "PYTHONPATH": str(LIBRARY), **environ}
+    return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=20)
+
+
+# Settings
+
+
+def test_every_setting_has_a_variable_and_the_variables_work() -> None:
+    environ = {
+        "HOST": "127.0.0.1",
+        "PORT": "0",
+        "GATEWAY_WORKERS": "2",
+        "GATEWAY_THREADS": "3",
+        "REQUEST_TIMEOUT": "0.5",
+        "QUEUE_SIZE": "4",
+        "MAX_BODY": "5",
+        "READY": "any",
+        "STOP_TIMEOUT": "6",
+        "BATCH_SIZE": "7,rf=8",
+        "DEFAULT_ROUTE": "rf",
+        "BATCH_WAIT": "0",
+        "WORKERS": "2,rf=0",
+        "MEMORY_LIMIT": "5,rf=2G",
+        "HEADER_TIMEOUT": "7",
+        "BODY_TIMEOUT": "8",
+        "KEEPALIVE": "9",
+        "BATCH_TOLERANCE": "0.25",
+        "MODELYARD_LOG": "json",
+        "MODELYARD_ACCESS_LOG": "1",
+        "MODELYARD_LOG_PAYLOAD": "1",
+        "MODELYARD_TOKENS": "/tokens",
+    }
+    loaded = load_settings(environ)
+    assert (loaded.batch_size["x"], loaded.batch_size["rf"]) == (7, 8)
+    names = [field.name for field in dataclasses.fields(Settings)]
+    assert [name for name in names if getattr(loaded, name) == getattr(Settings(), name)] == []
+    source = Path(settings_module.__file__).read_text()
+    assert set(re.findall(r'"""([A-Z_]+)(?:, by route)?: ', source)) == set(environ)
+
+
+def test_empty_variables_count_as_not_set() -> None:
+    assert load_settings({"PORT": "", "READY": "", "REQUEST_TIMEOUT": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "-1"),
+        ("QUEUE_SIZE", "0"),
+        ("GATEWAY_THREADS", "1.5"),
+        ("REQUEST_TIMEOUT", "0"),
+        ("REQUEST_TIMEOUT", "nan"),
+        ("STOP_TIMEOUT", "soon"),
+        ("READY", "some"),
+        ("MODELYARD_LOG", "xml"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_value(name: str, value: str) -> None:
+    with pytest.raises(InputError, match=f"^{name} is '{re.escape(value)}'"):
+        load_settings({name: value})
+
+
+def test_thread_pools_fit_the_cores_and_the_user_has_the_last_word() -> None:
+    limits = thread_limits({"OMP_NUM_THREADS": "7"}, workers=1)
+    assert "OMP_NUM_THREADS" not in limits
+    assert limits["OPENBLAS_NUM_THREADS"] == limits["MKL_NUM_THREADS"] == str(count_cores())
+    assert set(thread_limits({}, workers=1000).values()) == {"1"}
+
+
+@pytest.mark.parametrize(
+    ("files", "cores"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({}, None),
+    ],
+)
+def test_the_quota_of_the_control_group_counts(tmp_path: Path, files: Mapping[str, str], cores: float | None) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert read_quota(tmp_path) == cores
+
+
+@pytest.mark.parametrize(("cores", "models", "workers"), [(2, 1, 1), (8, 1, 4), (16, 4, 2), (4, 50, 1), (64, 1, 4)])
+def test_workers_fit_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, models: int, workers: int) -> None:
+    monkeypatch.setattr(settings_module, "count_cores", lambda: cores)
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    assert count_workers(Settings(), ["a"], models=models) == workers
+    assert count_workers(load_settings({"WORKERS": "1,a=7"}), ["a", "b"], models=models) == 7
+
+
+# What children get
+
+
+def test_a_childs_import_path_holds_the_library_once_and_keeps_the_users(tmp_path: Path) -> None:
+    environ = {"PYTHONPATH": f"{LIBRARY}{os.pathsep}/own", "MODEL_NAME": "rf"}
+    site = Site(root=tmp_path, run_dir=tmp_path, environments=tmp_path, settings=Settings(), environ=environ)
+    child = site.child_environ(OMP_NUM_THREADS="1")
+    assert child["PYTHONPATH"] == f"{LIBRARY}{os.pathsep}/own"
+    assert (child["MODEL_NAME"], child["OMP_NUM_THREADS"], child["PYTHONSAFEPATH"]) == ("rf", "1", "1")
+
+
+def test_restarts_come_later_and_later_but_soon_after_serving(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    process = Process()
+
+    def delays(count: int, served_for: float) -> list[float]:
+        found = []
+        for _ in range(count):
+            process.plan_restart(served_for=served_for)
+            found.append(process.start_at)
+        return found
+
+    failing = delays(5000, 0.0)
+    assert failing == sorted(failing)
+    assert failing[0] < 0.2
+    assert failing[-1] == 60.0
+    assert delays(1, 0.5) == [2.0]
+    assert delays(1, 3600.0) == [0.05]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"), [(0, "exit code 0"), (7, "exit code 7"), (-9, "killed by SIGKILL"), (-40, "killed by signal 40")]
+)
+def test_an_exit_is_described(code: int, text: str) -> None:
+    assert describe_exit(code) == text
+
+
+def test_lines_are_put_together_from_what_arrives() -> None:
+    lines = LineBuffer(limit=10)
+    assert lines.take(b"on") == []
+    assert lines.take(b"e\ntwo\r\nth") == ["one", "two"]
+    assert lines.take(b"") == ["th"]
+    assert lines.take(b"") == []
+    assert lines.take(b"\xff" + b"x" * 20) == ["\ufffd" + "x" * 20]
+
+
+def test_status_is_read_as_it_was_written(tmp_path: Path) -> None:
+    statuses = [ModelStatus(name="a/b", state="failed", reason="é", pid=3, restarts=1, load_seconds=0.5)]
+    assert read_status(tmp_path) == {}
+    write_status(tmp_path, statuses)
+    assert list(read_status(tmp_path).values()) == statuses
+    assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
+
+
+# Logs
+
+
+def test_a_json_log_line_is_one_object_with_the_fields() -> None:
+    record = logging.makeLogRecord({"msg": "two\nlines", "levelname": "ERROR", "name": "x", **{"fields": {"id": "a"}}})
+    entry = json.loads(JSONFormatter().format(record))
+    assert (entry["level"], entry["logger"], entry["message"], entry["id"]) == ("error", "x", "two\nlines", "a")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", entry["time"])
+    assert "\n" not in JSONFormatter().format(record)
+
+
+def test_a_text_log_line_shows_fields_and_a_trace_below() -> None:
+    record = logging.makeLogRecord({"msg": "failed", **fields(request_id="a", trace="Traceback\n  x")})
+    assert TextFormatter().format(record).endswith("failed  request_id=a\nTraceback\n  x")
+
+
+# Starting
+
+
+def test_a_port_that_is_taken_is_said_and_exits_with_7(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ListenError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            bind(Settings(host="127.0.0.1", port=port))
+        done = supervise(tmp_path, {"HOST": "127.0.0.1", "PORT": str(port), "ROUTES": "a:b:c"})
+    assert done.returncode == 7
+    assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n  hint: ")
+
+
+def test_a_host_that_does_not_exist_is_said() -> None:
+    with pytest.raises(ListenError, match=r"cannot listen on 203\.0\.113\.1:0: Cannot assign"):
+        bind(Settings(host="203.0.113.1", port=0))
+    with pytest.raises(ListenError, match="cannot listen on no host:0: "):
+        bind(Settings(host="no host", port=0))
+
+
+def test_nothing_to_serve_is_said_and_exits_with_3(tmp_path: Path) -> None:
+    done = supervise(tmp_path, {"ROUTES": "", "PREDICT_MODULE": ""})
+    assert done.returncode == 3
+    assert "neither ROUTES nor PREDICT_MODULE" in done.stderr
+
+
+def test_a_missing_environment_is_said_and_exits_with_3(tmp_path: Path) -> None:
+    environ = {"ROUTES": "a:b:c", "MODELYARD_ENVIRONMENTS": str(tmp_path), "HOST": "127.0.0.1", "PORT": "0"}
+    done = supervise(tmp_path, environ)
+    assert done.returncode == 3
+    assert f"b needs the environment 'default', but there is no {tmp_path}/default/bin/python" in done.stderr
+
+
+def test_a_run_directory_is_made_and_a_temporary_one_is_removed(tmp_path: Path) -> None:
+    with open_run_dir(None) as path:
+        assert path.stat().st_mode & 0o777 == 0o700
+    assert not path.exists()
+    with open_run_dir(str(tmp_path / "run")) as path:
+        assert path.is_dir()
+    assert path.is_dir()
+
+
+def test_a_run_directory_that_is_too_long_for_sockets_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="too long for the sockets"), open_run_dir(str(tmp_path / ("x" * 100))):
+        pass

@@ -1,0 +1,102 @@
+"""The contract of a training run: what it prints, and how it exits."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Train = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Train:
+    """Run the module as the train builder's `run` script does, on the text of a train.py."""
+
+    def run(source: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        (tmp_path / "income").mkdir(exist_ok=True)
+        (tmp_path / "income" / "train.py").write_text(source)
+        variables = {"APP_ROOT": str(tmp_path), "TRAIN_MODULE": "income.train", "PYTHONPATH": os.pathsep.join(sys.path)}
+        command = [sys.executable, "-m", "modelyard.runtime.train"]
+        return subprocess.run(command, cwd=tmp_path, env=variables | environ, capture_output=True, text=True)
+
+    return run
+
+
+def test_result_is_the_last_line_of_stdout(train):
+    source = "def train(msg):\n    print('epoch 1')\n    return {'got': msg.payload, 'nan': float('nan')}"
+    ended = train(source, PAYLOAD='{"$ref": "data/a.csv", "model_name": "rf"}')
+    assert ended.returncode == 0, ended.stderr
+    first, last = ended.stdout.splitlines()
+    assert first == "epoch 1"
+    assert json.loads(last) == {"got": {"$ref": "data/a.csv", "model_name": "rf"}, "nan": None}
+
+
+def test_payload_is_empty_by_default(train):
+    assert train("def train(msg): return msg.payload").stdout == "{}\n"
+
+
+def test_function_of_another_name(train):
+    assert train("def fit(msg): return 1", TRAIN_FUNCTION="fit").stdout == "1\n"
+
+
+def test_exception_shows_the_users_own_frames_only(train, tmp_path):
+    ended = train("def train(msg):\n    helper()\ndef helper():\n    raise KeyError('age')\n")
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith("Traceback (most recent call last):\n" + '  File "income/train.py", line 2')
+    assert "KeyError: 'age'" in ended.stderr
+    assert "modelyard" not in ended.stderr
+
+
+@pytest.mark.parametrize("source", ["import nothing_such\n", "def train(msg:\n", "1 / 0\n"])
+def test_module_that_cannot_be_imported_shows_the_users_own_frames_only(train, source):
+    ended = train(source)
+    assert ended.returncode == 1
+    assert "income/train.py" in ended.stderr
+    assert "modelyard" not in ended.stderr
+    assert "importlib" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [("sys.exit(7)", 7), ("sys.exit()", 1), ("sys.exit(0)", 1), ("sys.exit('no data')", 1), ("sys.exit(256)", 1)],
+)
+def test_exit_without_a_result_is_never_success(train, call, code):
+    ended = train(f"import sys\ndef train(msg): {call}")
+    assert ended.returncode == code
+    assert call in ended.stderr
+    assert "returned no result" in ended.stderr
+
+
+def test_result_that_json_cannot_hold_is_named_by_its_path(train):
+    ended = train("def train(msg): return {'metrics': [1, object()]}")
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "metrics" in ended.stderr and "object" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_killed_run_says_so_by_its_signal(train):
+    ended = train("import os, signal\ndef train(msg): os.kill(os.getpid(), signal.SIGKILL)")
+    assert ended.returncode == -9
+
+
+@pytest.mark.parametrize("payload", ["{", "[1]", "3"])
+def test_payload_that_is_no_object_is_an_error(train, payload):
+    ended = train("def train(msg): return 1", PAYLOAD=payload)
+    assert ended.returncode == 1
+    assert "PAYLOAD is no JSON" in ended.stderr and payload in ended.stderr
+
+
+def test_missing_function_names_file_and_function(train):
+    ended = train("def fit(msg): return 1")
+    assert ended.returncode == 1
+    assert "income/train.py has no 'train'" in ended.stderr
+
+
+def test_application_root_comes_first_on_the_path(train, tmp_path):
+    assert train("import sys\ndef train(msg): return sys.path[0]").stdout == json.dumps(str(tmp_path)) + "\n"
