@@ -1,0 +1,1 @@
+"""The daemon's HTTP side: a Flask app under gunicorn. It never imports a model's code."""

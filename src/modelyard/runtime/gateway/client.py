@@ -1,0 +1,146 @@
+"""The gateway's side of the Unix socket to one worker."""
+
+import select
+import socket
+import time
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from modelyard.runtime.wire import Frame, FrameReader, encode_frame
+
+_CHUNK = 1 << 18
+_MAX_ANSWER = (1 << 32) - 1
+
+
+class NotConnectedError(Exception):
+    """No worker took the request: it was not carried out."""
+
+
+class NoAnswerError(Exception):
+    """The worker ended after it had taken the request: nobody knows how far it got."""
+
+
+class WorkerClient:
+    """Keeps the connections that were needed at once, and connects again when a worker was started again."""
+
+    def __init__(self, *paths: Path) -> None:
+        self._paths = deque(map(str, paths))
+        self._idle: deque[socket.socket] = deque()
+
+    def call(self, header: dict[str, Any], body: bytes, *, timeout: float) -> Frame:
+        """Send a request and wait for its answer.
+
+        Raises NotConnectedError, NoAnswerError, and TimeoutError after `timeout` seconds. A request that could not be
+        sent whole over a kept connection (the worker was started again meanwhile) is sent once more over a new one;
+        one that was sent is never sent again.
+        """
+        deadline = time.monotonic() + timeout
+        sock = self._send(encode_frame({**header, "timeout": timeout}, body), timeout)
+        try:
+            frame, is_kept = _receive(sock, deadline)
+        except BaseException:
+            sock.close()
+            raise
+        if is_kept:
+            self._idle.append(sock)
+        else:
+            sock.close()
+        return frame
+
+    def sweep(self) -> None:
+        """Close the kept connections whose worker said bye: it waits for that before it ends."""
+        for _ in range(len(self._idle)):
+            sock = self._take_idle()
+            if sock is None:
+                return
+            self._idle.appendleft(sock)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def _send(self, request: bytes, timeout: float) -> socket.socket:
+        kept = self._take_idle()
+        if kept is None:
+            return self._send_over_new(request, timeout)
+        try:
+            kept.settimeout(timeout)
+            kept.sendall(request)
+        except TimeoutError:
+            kept.close()
+            raise
+        except OSError:
+            kept.close()
+            self.close()  # the others lead to the same worker, which has gone
+            return self._send_over_new(request, timeout)
+        return kept
+
+    def _take_idle(self) -> socket.socket | None:
+        """A kept connection on which nothing has come: what could come is a bye, or the end."""
+        while True:
+            try:
+                sock = self._idle.pop()
+            except IndexError:
+                return None
+            poll = select.poll()
+            poll.register(sock, select.POLLIN)
+            if not poll.poll(0):
+                return sock
+            sock.close()
+
+    def _send_over_new(self, request: bytes, timeout: float) -> socket.socket:
+        for path in tuple(self._paths):
+            self._paths.rotate(1)
+            try:
+                return self._send_to(path, request, timeout)
+            except NotConnectedError as error:
+                reason = error
+        raise reason
+
+    def _send_to(self, path: str, request: bytes, timeout: float) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.settimeout(timeout)
+        try:
+            sock.connect(path)
+            sock.sendall(request)
+        except OSError as error:
+            sock.close()
+            if isinstance(error, TimeoutError):
+                raise
+            raise NotConnectedError(str(error)) from None
+        return sock
+
+
+def _receive(sock: socket.socket, deadline: float) -> tuple[Frame, bool]:
+    """The answer, and whether the connection takes another request."""
+    reader = FrameReader(max_body=_MAX_ANSWER)
+    is_kept = True
+    while True:
+        while (frame := reader.next_frame()) is None:
+            reader.feed(_receive_some(sock, deadline))
+        if "bye" not in frame.header:
+            return frame, is_kept and reader.is_empty
+        is_kept = False
+
+
+def _receive_some(sock: socket.socket, deadline: float) -> bytes:
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeoutError
+    sock.settimeout(remaining)
+    try:
+        data = sock.recv(_CHUNK)
+    except TimeoutError:
+        raise
+    except ConnectionResetError as error:
+        # Of a Unix socket, this means that the peer ended without having read what it was sent.
+        raise NotConnectedError(str(error)) from None
+    except OSError as error:
+        raise NoAnswerError(str(error)) from None
+    if not data:
+        raise NoAnswerError("the connection was closed")
+    return data

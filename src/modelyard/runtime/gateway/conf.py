@@ -1,0 +1,38 @@
+"""gunicorn's configuration, started by the supervisor: `gunicorn --config python:modelyard.runtime.gateway.conf`."""
+
+import math
+import os
+import signal
+import threading
+from typing import Any
+
+from modelyard.runtime.settings import count_cores, load_settings
+
+_settings = load_settings(os.environ)
+
+bind = f"fd://{os.environ['MODELYARD_LISTEN_FD']}"
+wsgi_app = "modelyard.runtime.gateway.app:load_app()"
+worker_class = "modelyard.runtime.gateway.server.EventWorker"
+workers = _settings.gateway_workers or max(1, count_cores() // 4)
+threads = _settings.gateway_threads
+sendfile = False
+graceful_timeout = math.ceil(_settings.stop_timeout)
+control_socket_disable = True
+logconfig_dict = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stdout": {"()": "modelyard.runtime.logs.make_handler"}},
+    "root": {"handlers": ["stdout"], "level": "INFO"},
+    "loggers": {"gunicorn.error": {"level": "WARNING"}, "gunicorn.access": {"level": "WARNING"}},
+}
+
+
+def when_ready(server: Any) -> None:
+    """Follow the supervisor: when it is gone, stop in good order."""
+    threading.Thread(target=_stop_at_end, args=(int(os.environ["MODELYARD_LIFELINE_FD"]),), daemon=True).start()
+
+
+def _stop_at_end(lifeline: int) -> None:
+    while os.read(lifeline, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)

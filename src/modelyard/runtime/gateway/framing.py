@@ -1,0 +1,100 @@
+"""Where an HTTP/1.1 request ends in the bytes of a connection (RFC 9112), without reading what it means.
+
+Only what leaves no doubt is framed: whatever two parsers might read in two ways counts as odd. Of an odd request, the
+head alone goes to gunicorn's own parser, which refuses it or not, and the connection ends after the answer.
+"""
+
+import re
+from typing import NamedTuple
+
+MAX_HEAD = 64 * 1024
+END = b"\r\n\r\n"
+_REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~]{1,8190}) HTTP/1\.([01])")
+_FIELD = re.compile(
+    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[ \t!-~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
+)
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
+_ONCE = (b"content-length", b"transfer-encoding", b"host", b"content-type")
+
+
+class Head(NamedTuple):
+    """What framing needs of a request's head."""
+
+    method: bytes
+    target: bytes
+    headers: dict[bytes, bytes]
+    """By lower-case name; of repeated ones the last."""
+    length: int
+    """Of the body; nothing is known of an odd one's."""
+    is_chunked: bool
+    is_odd: bool
+    keeps_alive: bool
+
+
+_ODD = Head(b"", b"", {}, 0, False, True, False)
+
+
+class FramingError(Exception):
+    """A chunked body that is none."""
+
+
+def parse_head(data: bytes) -> Head:
+    """Read a head, given without the empty line at its end.
+
+    >>> parse_head(b"POST /rf HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: 2").length
+    2
+    >>> parse_head(b"POST /rf HTTP/1.1\\r\\nContent-Length: 2\\r\\nTransfer-Encoding: chunked").is_odd
+    True
+    """
+    first, *lines = data.split(b"\r\n")
+    request = _REQUEST_LINE.fullmatch(first)
+    if request is None:
+        return _ODD
+    headers: dict[bytes, bytes] = {}
+    for line in lines:
+        field = _FIELD.fullmatch(line)
+        if field is None:
+            return _ODD
+        name = field[1].lower()
+        if name in headers and name in _ONCE:
+            return _ODD
+        headers[name] = field[2]
+    length, is_chunked, is_odd = _find_length(headers, is_recent=request[3] == b"1")
+    # Many clients write out what is the default, "Connection: keep-alive".
+    connection = headers.get(b"connection", b"keep-alive" if request[3] == b"1" else b"close")
+    keeps_alive = connection.lower() == b"keep-alive" and not is_odd
+    return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive)
+
+
+def find_chunked_end(data: bytearray, start: int) -> tuple[int, bool]:
+    """Follow the chunks from `start`; return how far they are whole, and whether that is the body's end.
+
+    Raises FramingError for what is no chunk. Trailers are not taken.
+    """
+    while True:
+        line = _CHUNK.match(data, start)
+        if line is None:
+            if data.find(b"\n", start) >= 0 or len(data) - start > MAX_HEAD:
+                raise FramingError("a chunk without a size")
+            return start, False
+        end = line.end() + int(line[1], 16) + 2
+        if len(data) < end:
+            return start, False
+        if data[end - 2 : end] != b"\r\n":
+            raise FramingError("a chunk that is longer than its size, or a trailer")
+        start = end
+        if int(line[1], 16) == 0:
+            return start, True
+
+
+def _find_length(headers: dict[bytes, bytes], *, is_recent: bool) -> tuple[int, bool, bool]:
+    """The body's length, whether it comes in chunks, and whether that is odd."""
+    coding, length = headers.get(b"transfer-encoding"), headers.get(b"content-length")
+    if coding is not None:
+        is_chunked = coding.lower() == b"chunked" and length is None and is_recent
+        return 0, is_chunked, not is_chunked
+    if length is None:
+        return 0, False, False
+    if not length.isdigit() or len(length) > 18:
+        return 0, False, True
+    return int(length), False, False

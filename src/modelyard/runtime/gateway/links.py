@@ -1,0 +1,207 @@
+"""The event loop's side of the Unix sockets to the models' workers: many requests at once on one connection."""
+
+import selectors
+import socket
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError
+from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
+
+_CHUNK = 1 << 18
+_MAX_ANSWER = (1 << 32) - 1
+Outcome = Frame | Exception
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class Call:
+    """A request on its way to a worker; `finish` gets the answer, or the exception that stands for none."""
+
+    __slots__ = ("deadline", "finish", "link", "number")
+
+    def __init__(self, finish: Callable[[Outcome], None], deadline: float) -> None:
+        self.finish = finish
+        self.deadline = deadline
+        self.number = 0
+        self.link: Link | None = None
+
+    def cancel(self) -> None:
+        """Tell the worker that nobody waits any more; a call that has ended stays as it is."""
+        if self.link is not None and self.link.cancel(self):
+            self.finish(ClientGoneError())
+
+
+class Backend:
+    """The workers of one model: each call goes to the one with the fewest calls at hand."""
+
+    def __init__(self, paths: list[Path], selector: selectors.BaseSelector, *, limit: int) -> None:
+        """`limit` bounds the calls at hand of each worker: the worker itself has the last word on its queue."""
+        self._paths = paths
+        self._selector = selector
+        self._limit = limit
+        self._links: dict[Path, Link] = {}
+        self._retiring: set[Link] = set()
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether no worker can take another call."""
+        if len(self._links) < len(self._paths):
+            return False
+        return all(len(link.calls) >= self._limit for link in self._links.values())
+
+    def send(self, call: Call, header: dict[str, Any], body: bytes) -> None:
+        """Send a call; raise NotConnectedError where no worker listens."""
+        links = sorted((len(self._links[path].calls) if path in self._links else 0, path) for path in self._paths)
+        for _, path in links:
+            try:
+                link = self._links.get(path) or self._connect(path)
+            except OSError:
+                continue
+            link.send(call, header, body)
+            return
+        raise NotConnectedError("no worker listens")
+
+    def flush(self) -> None:
+        """Send what has come together."""
+        for link in [*self._links.values(), *self._retiring]:
+            link.flush()
+
+    def end_overdue(self, now: float) -> None:
+        """End the calls whose time is up."""
+        for link in [*self._links.values(), *self._retiring]:
+            for call in [call for call in link.calls.values() if now >= call.deadline]:
+                link.cancel(call)
+                call.finish(TimeoutError())
+
+    def close(self) -> None:
+        """Close every connection."""
+        for link in [*self._links.values(), *self._retiring]:
+            link.close()
+
+    def _connect(self, path: Path) -> "Link":
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.setblocking(False)
+            sock.connect(str(path))
+        except OSError:
+            sock.close()
+            raise
+        link = self._links[path] = Link(
+            sock, self._selector, on_bye=lambda: self._retire(path), on_end=lambda link: self._forget(path, link)
+        )
+        return link
+
+    def _retire(self, path: Path) -> None:
+        link = self._links.pop(path, None)
+        if link is not None:
+            self._retiring.add(link)
+
+    def _forget(self, path: Path, link: "Link") -> None:
+        self._retiring.discard(link)
+        if self._links.get(path) is link:
+            del self._links[path]
+
+
+class Link:
+    """One connection to a worker, with the calls that wait for their answers."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        selector: selectors.BaseSelector,
+        *,
+        on_bye: Callable[[], None],
+        on_end: Callable[["Link"], None],
+    ) -> None:
+        self.calls: dict[int, Call] = {}
+        self._sock = sock
+        self._selector = selector
+        self._on_bye = on_bye
+        self._on_end = on_end
+        self._reader = FrameReader(max_body=_MAX_ANSWER)
+        self._numbers = count(1)
+        self._out: list[bytes] = []
+        self._is_retiring = False
+        self._is_stuck = False
+        selector.register(sock, selectors.EVENT_READ, self._handle)
+
+    def send(self, call: Call, header: dict[str, Any], body: bytes) -> None:
+        """Take a call; it leaves with the next flush."""
+        call.number = next(self._numbers)
+        call.link = self
+        timeout = max(0.0, call.deadline - time.monotonic())
+        self._out.append(encode_frame({**header, "n": call.number, "timeout": timeout}, body))
+        self.calls[call.number] = call
+
+    def cancel(self, call: Call) -> bool:
+        """Forget a call, and have the worker forget it; tell whether it was still at hand."""
+        is_at_hand = self.calls.pop(call.number, None) is not None
+        if is_at_hand:
+            self._out.append(encode_frame({"cancel": call.number}))
+            self.flush()
+        self._end_when_idle()
+        return is_at_hand
+
+    def flush(self) -> None:
+        """Send as much as the socket takes."""
+        if not self._out:
+            return
+        data = b"".join(self._out)
+        try:
+            sent = self._sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            sent = len(data)  # the end of the connection is read next, and tells every call
+        self._out = [data[sent:]] if sent < len(data) else []
+        if self._is_stuck != bool(self._out):
+            self._is_stuck = bool(self._out)
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._is_stuck else 0)
+            self._selector.modify(self._sock, events, self._handle)
+
+    def close(self) -> None:
+        """End the connection; calls that wait get no answer any more."""
+        if self._sock.fileno() >= 0:
+            self._selector.unregister(self._sock)
+            self._sock.close()
+            self._on_end(self)
+        calls, self.calls = self.calls, {}
+        for call in calls.values():
+            call.finish(NoAnswerError("the connection was closed"))
+
+    def _handle(self, events: int) -> None:
+        if events & selectors.EVENT_WRITE:
+            self.flush()
+        if not events & selectors.EVENT_READ:
+            return
+        try:
+            data = self._sock.recv(_CHUNK)
+            self._reader.feed(data)
+            while (frame := self._reader.next_frame()) is not None:
+                self._take(frame)
+        except BlockingIOError:
+            return
+        except (OSError, WireError):
+            data = b""
+        if not data:
+            self.close()
+
+    def _take(self, frame: Frame) -> None:
+        if "bye" in frame.header:
+            self._is_retiring = True
+            self._on_bye()
+        else:
+            call = self.calls.pop(frame.header.get("n", 0), None)
+            if call is not None:
+                call.finish(frame)
+        self._end_when_idle()
+
+    def _end_when_idle(self) -> None:
+        if self._is_retiring and not self.calls and not self._out:
+            self.close()

@@ -1,0 +1,163 @@
+"""A gunicorn worker around one event loop: whole requests only reach a model or Flask, however slowly they come.
+
+The loop reads and frames requests, and sends those of the hot path to the models' workers itself. What else there is,
+it hands as a whole to a thread that runs the Flask app by way of gunicorn's own parser and response. So a slow client
+costs a few kilobytes and no thread, and no thread ever waits for the network.
+"""
+
+import os
+import resource
+import selectors
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
+
+from modelyard.runtime.gateway.exchange import Client
+from modelyard.runtime.gateway.hot import HotPath
+from modelyard.runtime.gateway.wsgi import run_app
+from modelyard.runtime.settings import load_settings
+
+_BACKLOG = 2048
+_AT_ONCE = 64
+_TICK = 0.1
+_STATE_THREADS = 4
+_SPARE_FILES = 128
+_FILES = 65536
+
+
+class EventWorker(Worker):  # type: ignore[misc]
+    """Serves until it is told to stop; then answers everybody who connected before, and ends."""
+
+    def run(self) -> None:
+        """Serve; gunicorn calls it once, in the worker's process."""
+        self.settings = load_settings(os.environ)
+        self.hot: HotPath = self.wsgi.extensions["hot"]
+        self.selector = selectors.DefaultSelector()
+        self.clients: set[Client] = set()
+        self._posts = ThreadPoolExecutor(self.cfg.threads, "post")
+        self._others = ThreadPoolExecutor(_STATE_THREADS, "state")
+        self._done: deque[Callable[[], None]] = deque()
+        self._threads_busy = 0
+        self._most_clients = raise_file_limit() - _SPARE_FILES
+        self.hot.attach(self.selector)
+        self.selector.register(self.PIPE[0], selectors.EVENT_READ, self._wake)
+        for listener in self.sockets:
+            listener.setblocking(False)
+            self.selector.register(listener, selectors.EVENT_READ, self._acceptor(listener))
+        self._loop()
+        self.hot.close()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether it takes no more requests."""
+        return not self.alive
+
+    def submit(self, client: Client, request: bytes, *, is_post: bool, is_last: bool) -> bool:
+        """Have a thread answer a whole request, the connection's last or not; False where too many wait for one."""
+        if is_post and self._threads_busy >= self.cfg.threads + self.settings.queue_size:
+            return False
+        self._threads_busy += is_post
+        address, server = client.address, client.server_address
+        future = (self._posts if is_post else self._others).submit(
+            run_app, self, request, address, server, is_last=is_last
+        )
+
+        def finish() -> None:
+            self._threads_busy -= is_post
+            client.respond_raw(*future.result())
+
+        future.add_done_callback(lambda _: self._wake_for(finish))
+        return True
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        """Do something when the events at hand are handled; for the loop's own thread."""
+        self._done.append(work)
+
+    def _loop(self) -> None:
+        stop_at = float("inf")
+        next_tick = 0.0
+        while True:
+            if self.is_stopping and stop_at == float("inf"):
+                stop_at = time.monotonic() + self.cfg.graceful_timeout
+                self._stop_accepting()
+            for key, events in self.selector.select(0 if self._done else _TICK):
+                key.data(events)
+            for _ in range(len(self._done)):
+                self._done.popleft()()
+            self.hot.flush()
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + _TICK
+                self._tick(now)
+            if self.is_stopping and (not self.clients or now >= stop_at):
+                return
+
+    def _tick(self, now: float) -> None:
+        self.notify()
+        self.hot.end_overdue()
+        for client in [client for client in self.clients if now >= client.deadline]:
+            client.time_out()
+        if self.ppid != os.getppid():
+            self.alive = False
+
+    def _acceptor(self, listener: socket.socket) -> Callable[[int], None]:
+        return lambda _: self._accept(listener, _AT_ONCE)
+
+    def _accept(self, listener: socket.socket, count: int) -> None:
+        for _ in range(count):
+            try:
+                sock, address = listener.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:  # no descriptor left, or a client that has gone already
+                self.log.warning("a connection was not accepted: %s", error)
+                return
+            client = Client(self, sock, address)
+            self.clients.add(client)
+            if len(self.clients) > self._most_clients:
+                client.refuse_connection()
+
+    def _stop_accepting(self) -> None:
+        """Take the connections that wait, and close the listening sockets: who connects now is refused at once."""
+        for listener in self.sockets:
+            self.selector.unregister(listener)
+            self._accept(listener, _BACKLOG)
+            listener.close()
+        for client in list(self.clients):
+            client.prepare_to_end()
+
+    def _wake(self, _: int) -> None:
+        with suppress(BlockingIOError):
+            os.read(self.PIPE[0], 4096)
+
+    def _wake_for(self, work: Callable[[], None]) -> None:
+        """Have the loop do something; any thread may ask."""
+        self._done.append(work)
+        with suppress(BlockingIOError):
+            os.write(self.PIPE[1], b"\0")
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """SIGINT and SIGQUIT: the supervisor alone decides how to stop."""
+        self.alive = False
+
+    def init_signals(self) -> None:
+        """Also outlive a terminal's Ctrl-C, which everyone in its group gets."""
+        super().init_signals()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def raise_file_limit() -> int:
+    """Allow this process as many open files as it may have, within reason; return how many that are."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] if soft != resource.RLIM_INFINITY else _FILES

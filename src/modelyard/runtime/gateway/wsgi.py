@@ -1,0 +1,63 @@
+"""Runs the Flask app for a request that has come as a whole, by way of gunicorn's own parser and response."""
+
+import logging
+import secrets
+from typing import Any
+
+from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
+from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
+
+from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem, render_problem
+
+log = logging.getLogger(__name__)
+
+
+class Answer:
+    """Takes what gunicorn writes, as a socket would."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+
+    def sendall(self, data: bytes) -> None:
+        """Take a part of the answer."""
+        self.data += data
+
+    def send(self, data: bytes) -> int:
+        """Take nothing: it is "100 Continue", which the loop has sent in time."""
+        return len(data)
+
+
+def run_app(worker: Any, data: bytes, address: Any, server: Any, *, is_last: bool) -> tuple[bytes, bool]:
+    """Answer the request in `data`; return the bytes to send, and whether the connection may go on.
+
+    Where it is the connection's last request, the answer says so.
+    """
+    answer = Answer()
+    try:
+        request = next(RequestParser(worker.cfg, [data], address))
+        response, environ = wsgi.create(request, answer, address, server, worker.cfg)
+        if worker.is_stopping or is_last:
+            response.force_close()
+        content = worker.wsgi(environ, response.start_response)
+        try:
+            for part in content:
+                response.write(part)
+            response.close()
+        finally:
+            if hasattr(content, "close"):
+                content.close()
+        return bytes(answer.data), not response.should_close()
+    except errors.ParseException as error:
+        return _describe(400, f"this is no HTTP/1.1 request that can be understood: {error}"), False
+    except BaseException:
+        # The app answers its own failures: what comes here failed around it. Half an answer ends with the connection.
+        log.exception("the gateway failed")
+        return bytes(answer.data) or _describe(500, f"the gateway failed; {IN_THE_LOG}"), False
+
+
+def _describe(status: int, detail: str) -> bytes:
+    request_id = secrets.token_hex(8)
+    response = render_problem(Problem(status, detail), request_id)
+    body = response.get_data()
+    head = f"HTTP/1.1 {response.status}\r\nContent-Type: {response.mimetype}\r\nX-Request-Id: {request_id}\r\n"
+    return f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
