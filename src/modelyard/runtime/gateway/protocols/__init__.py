@@ -1,0 +1,1 @@
+"""The protocols that the daemon speaks beside its own: one module each, gathered in `table`."""

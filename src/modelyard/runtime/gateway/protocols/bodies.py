@@ -1,0 +1,70 @@
+"""What a request's body is, before any protocol looks into it: JSON, or a form."""
+
+import base64
+import json
+from typing import Any
+
+from flask import Request
+
+from modelyard.runtime.gateway.problems import Problem
+
+FORM = "multipart/form-data"
+RAW_FIELD = "strData"
+FILE_FIELD = "binData"
+
+
+def take_json(request: Request, *, keep: bool = False) -> bytes:
+    """The body of a request that is declared as JSON, or not at all; raise Problem 415 otherwise.
+
+    `keep` it where it is to be read again.
+    """
+    media_type = request.mimetype
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise Problem(415, f"the body is declared {media_type}: send JSON, with Content-Type: application/json")
+    check_coding(request)
+    return request.get_data(cache=keep)
+
+
+def take_json_or_form(request: Request, *, keep: bool = False) -> bytes:
+    """The same; the fields and files of a multipart form become a JSON object."""
+    if request.mimetype != FORM:
+        return take_json(request, keep=keep)
+    check_coding(request)
+    return json.dumps(decode_form(request)).encode()
+
+
+def check_coding(request: Request) -> None:
+    """Raise Problem 415 where the body is compressed."""
+    coding = request.headers.get("Content-Encoding", "identity")
+    if coding != "identity":
+        raise Problem(415, f"the body is declared {coding}: send it without Content-Encoding")
+
+
+def decode_form(request: Request) -> dict[str, Any]:
+    """The fields of a multipart form: text is JSON (`strData` is taken as it is), a file's text a string.
+
+    The file `binData` may be anything: it becomes base64. Of several of one name the first counts.
+    """
+    fields: dict[str, Any] = {}
+    for name, text in request.form.items():
+        fields[name] = text if name == RAW_FIELD else _decode_field(name, text)
+    for name, file in request.files.items():
+        content = file.read()
+        fields[name] = base64.b64encode(content).decode() if name == FILE_FIELD else _decode_file(name, content)
+    return fields
+
+
+def _decode_field(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        hint = f"write it as JSON (a string in quotes), or send the field {RAW_FIELD}"
+        raise Problem(400, f"the field {name!r} is no JSON: {hint}") from None
+
+
+def _decode_file(name: str, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        hint = f"send a file that is no text in the field {FILE_FIELD}"
+        raise Problem(400, f"the file in the field {name!r} is no UTF-8 text: {hint}") from None

@@ -1,0 +1,54 @@
+"""KServe's V1 protocol, TensorFlow Serving's REST form: {"instances": [...]} in, {"predictions": [...]} out.
+
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol
+"""
+
+import json
+
+from flask import Response, request
+
+from modelyard.runtime.gateway.protocols.bodies import take_json
+from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol, answer_json, refuse_in_json
+
+
+def encode_answer(content: bytes) -> bytes:
+    """Put an answer under `predictions`, where it has no such key already.
+
+    >>> encode_answer(b"[1,2]")
+    b'{"predictions":[1,2]}'
+    >>> encode_answer(b'{"labels":[1],"predictions":[2]}')
+    b'{"labels":[1],"predictions":[2]}'
+    """
+    if content.startswith(b'{"predictions":') or (content.startswith(b"{") and "predictions" in json.loads(content)):
+        return content
+    return b'{"predictions":%b}' % content
+
+
+def predict(models: Models, model: str) -> Response:
+    """POST /v1/models/<model>:predict. The body goes to the model as it is."""
+    ask = models.admit(model)
+    return Response(encode_answer(ask(take_json(request, keep=True)).body), mimetype="application/json")
+
+
+def list_models(models: Models) -> Response:
+    """GET /v1/models"""
+    return answer_json({"models": list(models.fleet.routes)})
+
+
+def show_model(models: Models, model: str) -> Response:
+    """GET /v1/models/<model>: 503 until it is ready, which is what clients wait for."""
+    status = models.status(model)
+    if status.state == "ready":
+        return answer_json({"name": model, "ready": True})
+    return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503)
+
+
+KSERVE_V1 = Protocol(
+    name="KServe V1",
+    endpoints=(
+        Endpoint(path="/v1/models", answer=list_models, methods=("GET",)),
+        Endpoint(path="/v1/models/<path:model>", answer=show_model, methods=("GET",)),
+        Endpoint(path="/v1/models/<path:model>:predict", answer=predict),
+    ),
+    refuse=refuse_in_json,
+)

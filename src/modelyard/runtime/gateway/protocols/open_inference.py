@@ -1,0 +1,232 @@
+"""The Open Inference Protocol (V2) over REST: tensors in, tensors out.
+
+https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/inference_rest.md, with two of
+Triton's extensions: model_repository and binary_tensor_data.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Response, request
+
+from modelyard import __version__
+from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.gateway.protocols.bodies import check_coding
+from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol, answer_json, refuse_in_json
+from modelyard.runtime.gateway.protocols.tensors import BINARY_SIZE, decode_tensor, encode_tensor, parameters_of
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+_BINARY = "binary_data"
+_ALL_BINARY = "binary_data_output"
+_STATES = {"ready": "READY", "loading": "LOADING"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """A decoded request: `payload` goes to the model, the rest shapes the answer."""
+
+    payload: dict[str, Any]
+    id: str | None
+    parameters: Mapping[str, Any]
+    outputs: Mapping[str, bool]
+    """The outputs that are asked for, each with whether as bytes; empty for all."""
+
+    def is_binary(self, output: str) -> bool:
+        """Tell whether an output goes outside of the JSON."""
+        return self.outputs.get(output, bool(self.parameters.get(_ALL_BINARY)))
+
+
+def decode_request(body: bytes, header_length: int | None = None) -> Inference:
+    """Read a request; `header_length` is the length of its JSON where tensors' bytes follow. Raises Problem 400."""
+    try:
+        document = json.loads(body[:header_length])
+    except (ValueError, RecursionError) as error:
+        raise Problem(400, f"the body is no JSON: {error or 'nested too deep'}") from None
+    tensors = document.get("inputs") if isinstance(document, dict) else None
+    if not isinstance(tensors, list) or not tensors:
+        raise Problem(400, 'inputs is missing: send {"inputs": [{"name": ..., "shape": ..., "datatype": ..., ...}]}')
+    rest = memoryview(body)[len(body) if header_length is None else header_length :]
+    values = _decode_inputs(tensors, rest)
+    parameters = parameters_of(document, "the request")
+    return Inference(
+        payload=arrange_payload(values, as_records=parameters.get("content_type") == "pd"),
+        id=document.get("id"),
+        parameters=parameters,
+        outputs=_read_outputs(document.get("outputs") or [], bool(parameters.get(_ALL_BINARY))),
+    )
+
+
+def arrange_payload(values: Mapping[str, Any], *, as_records: bool = False) -> dict[str, Any]:
+    """What a model gets for its inputs, by name: one is the instances, several stand under `inputs`.
+
+    As records, each input is a column of the instances.
+
+    >>> arrange_payload({"x": [[1.0, 2.0]]})
+    {'instances': [[1.0, 2.0]]}
+    >>> arrange_payload({"age": [25, 38], "sex": ["f", "m"]}, as_records=True)
+    {'instances': [{'age': 25, 'sex': 'f'}, {'age': 38, 'sex': 'm'}]}
+    """
+    if as_records:
+        columns = {name: _take_column(value) for name, value in values.items()}
+        if len(set(map(len, columns.values()))) != 1:
+            counts = ", ".join(f"{name} has {len(column)}" for name, column in columns.items())
+            raise Problem(400, f"the inputs differ in rows: {counts}")
+        return {"instances": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+    if len(values) == 1:
+        return {"instances": next(iter(values.values()))}
+    return {"inputs": dict(values)}
+
+
+def encode_answer(answer: Any, inference: Inference, model: str) -> tuple[bytes, bytes]:
+    """The answer's JSON, and the bytes that follow it; each key of an object is an output. Raises Problem 400."""
+    results = answer if isinstance(answer, dict) else {"predictions": answer}
+    unknown = [name for name in inference.outputs if name not in results]
+    if unknown:
+        raise Problem(400, f"no output {unknown[0]!r}: {model} answers with {', '.join(results)}")
+    outputs, parts = [], []
+    for name in inference.outputs or results:
+        tensor, data = encode_tensor(name, results[name], as_bytes=inference.is_binary(name))
+        outputs.append(tensor)
+        parts.append(data)
+    document: dict[str, Any] = {"model_name": model, "outputs": outputs}
+    if inference.id is not None:
+        document["id"] = inference.id
+    echoed = {key: value for key, value in inference.parameters.items() if key != _ALL_BINARY}
+    if echoed:
+        document["parameters"] = echoed
+    return json.dumps(document, separators=(",", ":")).encode(), b"".join(parts)
+
+
+def infer(models: Models, model: str) -> Response:
+    """POST /v2/models/<model>/infer"""
+    ask = models.admit(model)
+    check_coding(request)
+    inference = decode_request(request.get_data(), _read_header_length())
+    content = ask(json.dumps(inference.payload).encode()).body
+    head, tail = encode_answer(json.loads(content), inference, model)
+    if not tail:
+        return Response(head, mimetype="application/json")
+    return Response(head + tail, headers={HEADER_LENGTH: str(len(head))}, content_type="application/octet-stream")
+
+
+def show_server(models: Models) -> Response:
+    """GET /v2"""
+    return answer_json(
+        {"name": "modelyard", "version": __version__, "extensions": ["model_repository", "binary_tensor_data"]}
+    )
+
+
+def show_live(models: Models) -> Response:
+    """GET /v2/health/live"""
+    return answer_json({"live": True})
+
+
+def show_ready(models: Models) -> Response:
+    """GET /v2/health/ready"""
+    ready = models.fleet.is_ready()
+    return answer_json({"ready": ready}, 200 if ready else 503)
+
+
+def show_model(models: Models, model: str) -> Response:
+    """GET /v2/models/<model>: its input is described by the test instances."""
+    example = models.fleet.example(models.find(model))
+    instances = example.get("instances") if isinstance(example, dict) else None
+    inputs = []
+    if isinstance(instances, list) and instances:
+        tensor, _ = encode_tensor("instances", instances, as_bytes=False)
+        del tensor["data"]
+        inputs = [{**tensor, "shape": [-1, *tensor["shape"][1:]]}]
+    return answer_json({"name": model, "platform": "modelyard", "inputs": inputs, "outputs": []})
+
+
+def show_model_ready(models: Models, model: str) -> Response:
+    """GET /v2/models/<model>/ready"""
+    status = models.status(model)
+    if status.state == "ready":
+        return answer_json({"name": model, "ready": True})
+    return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503)
+
+
+def list_repository(models: Models) -> Response:
+    """POST /v2/repository/index"""
+    document = request.get_json(silent=True, force=True)
+    only_ready = isinstance(document, dict) and bool(document.get("ready"))
+    entries = []
+    for route in models.fleet.routes:
+        status = models.status(route)
+        if status.state == "ready" or not only_ready:
+            state = _STATES.get(status.state, "UNAVAILABLE")
+            entries.append({"name": route, "state": state, "reason": status.reason or ""})
+    return answer_json(entries)
+
+
+def load_model(models: Models, model: str) -> Response:
+    """POST /v2/repository/models/<model>/load: the daemon keeps every model loaded, so it says whether this one is."""
+    status = models.status(model)
+    if status.state != "ready":
+        raise Problem(503, f"{model} is not loaded: {status.reason or status.state}", retry_after=1)
+    return answer_json({})
+
+
+def unload_model(models: Models, model: str) -> Response:
+    """POST /v2/repository/models/<model>/unload"""
+    models.find(model)
+    raise Problem(403, f"{model} stays loaded: the daemon serves every model of its image; leave it out of ROUTES")
+
+
+def _decode_inputs(tensors: list[Any], rest: memoryview) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for number, tensor in enumerate(tensors):
+        place = f"inputs[{number}]"
+        name = tensor.get("name") if isinstance(tensor, dict) else None
+        if not isinstance(name, str):
+            raise Problem(400, f"{place}.name is missing")
+        if name in values:
+            raise Problem(400, f"{place}.name is {name!r}, as another input's is")
+        size = parameters_of(tensor, place).get(BINARY_SIZE)
+        if size is not None and (not isinstance(size, int) or not 0 <= size <= len(rest)):
+            raise Problem(400, f"{place}: {BINARY_SIZE} is {size!r}, but {len(rest)} bytes are left ({HEADER_LENGTH})")
+        values[name] = decode_tensor(tensor, place, None if size is None else rest[:size])
+        rest = rest[size or 0 :]
+    return values
+
+
+def _read_outputs(items: Any, all_binary: bool) -> dict[str, bool]:
+    if not isinstance(items, list) or not all(isinstance(item, dict) and "name" in item for item in items):
+        raise Problem(400, 'outputs is no list of {"name": ...}')
+    return {str(item["name"]): bool(parameters_of(item, "outputs").get(_BINARY, all_binary)) for item in items}
+
+
+def _read_header_length() -> int | None:
+    text = request.headers.get(HEADER_LENGTH)
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise Problem(400, f"{HEADER_LENGTH} is {text!r}, no length")
+    return int(text)
+
+
+def _take_column(value: Any) -> list[Any]:
+    """A column's values; its shape may be [rows], [rows, 1], or none at all."""
+    if not isinstance(value, list):
+        return [value]
+    return [item[0] if isinstance(item, list) and len(item) == 1 else item for item in value]
+
+
+OPEN_INFERENCE = Protocol(
+    name="Open Inference",
+    endpoints=(
+        Endpoint(path="/v2", answer=show_server, methods=("GET",)),
+        Endpoint(path="/v2/health/live", answer=show_live, methods=("GET",)),
+        Endpoint(path="/v2/health/ready", answer=show_ready, methods=("GET",)),
+        Endpoint(path="/v2/models/<path:model>", answer=show_model, methods=("GET",)),
+        Endpoint(path="/v2/models/<path:model>/ready", answer=show_model_ready, methods=("GET",)),
+        Endpoint(path="/v2/models/<path:model>/infer", answer=infer),
+        Endpoint(path="/v2/repository/index", answer=list_repository),
+        Endpoint(path="/v2/repository/models/<path:model>/load", answer=load_model),
+        Endpoint(path="/v2/repository/models/<path:model>/unload", answer=unload_model),
+    ),
+    refuse=refuse_in_json,
+)

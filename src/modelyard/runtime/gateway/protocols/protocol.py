@@ -1,0 +1,83 @@
+"""What a protocol is made of: the paths it adds to the daemon, and the form of its errors."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from flask import Response, g
+
+from modelyard.runtime.gateway.fleet import Fleet
+from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.status import ModelStatus
+from modelyard.runtime.wire import Frame
+
+Ask = Callable[..., Frame]
+"""Has a route's worker answer: body in, frame out; keywords go into the request's header."""
+
+
+class Models:
+    """The application's models as protocols know them: by the names of their routes."""
+
+    def __init__(self, fleet: Fleet, admit: Callable[[str], None], *, default: str = "") -> None:
+        """`admit` lets the request at hand in to a route, or raises Problem.
+
+        `default` is the route that a path without a name stands for; where it is empty, the only one there is.
+        """
+        self.fleet = fleet
+        self._admit = admit
+        self.default = default or (next(iter(fleet.routes)) if len(fleet.routes) == 1 else None)
+
+    def find(self, name: str | None) -> str:
+        """The route of that name, or the default one; raise Problem where there is none."""
+        route = name or self.default
+        if route is None:
+            raise Problem(400, f"name one of the models: {', '.join(self.fleet.routes)} (or have DEFAULT_ROUTE set)")
+        if route not in self.fleet.routes:
+            raise Problem(404, f"no model {route!r}, there are {', '.join(self.fleet.routes)}")
+        return route
+
+    def admit(self, name: str | None) -> Ask:
+        """Let the request at hand in to the route of that name; return what asks its worker."""
+        route = self.find(name)
+        self._admit(route)
+        return partial(self.fleet.ask, route, request_id=g.request_id)
+
+    def status(self, name: str) -> ModelStatus:
+        """How the model behind a route is."""
+        model = self.fleet.routes[self.find(name)].name
+        return next(status for status in self.fleet.statuses() if status.name == model)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """A path, in Flask's grammar; `answer` is given the models, and by keyword what the path's converters took.
+
+    One that `needs_default` is there for the default route only.
+    """
+
+    path: str
+    answer: Callable[..., Response]
+    methods: tuple[str, ...] = ("POST",)
+    needs_default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """A protocol: its paths, and how it writes an error."""
+
+    name: str
+    endpoints: tuple[Endpoint, ...]
+    refuse: Callable[[Problem, str], Response]
+
+
+def answer_json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer of compact JSON."""
+    content = json.dumps(document, separators=(",", ":"))
+    return Response(content, status, headers=dict(headers or {}), mimetype="application/json")
+
+
+def refuse_in_json(problem: Problem, request_id: str) -> Response:
+    """An error as {"error": "..."}: the form of both of KServe's protocols."""
+    return answer_json({"error": problem.detail}, problem.status, problem.headers)

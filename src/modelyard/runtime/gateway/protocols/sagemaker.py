@@ -1,0 +1,145 @@
+"""SageMaker's container contract: GET /ping and POST /invocations, in JSON, JSON lines and CSV.
+
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+"""
+
+import csv
+import json
+import re
+from io import StringIO
+from typing import Any
+
+from flask import Response, request
+
+from modelyard.runtime.gateway.problems import Problem, render_problem
+from modelyard.runtime.gateway.protocols.bodies import check_coding, take_json_or_form
+from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol
+
+TARGET = "X-Amzn-SageMaker-Target-Model"
+JSON = "application/json"
+JSON_LINES = "application/jsonlines"
+CSV = "text/csv"
+_ARCHIVE = ".tar.gz"
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d{0,99})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?", re.ASCII)
+
+
+def decode_csv(text: str, *, has_header: bool = False) -> list[Any]:
+    """The rows of CSV; a number stays one, an empty cell is None; with a header, an object a row. Raises Problem 400.
+
+    >>> decode_csv("25,Private,,1.5,007")
+    [[25, 'Private', None, 1.5, '007']]
+    """
+    try:
+        rows: list[Any] = [[_decode_cell(cell) for cell in row] for row in csv.reader(StringIO(text)) if row]
+    except csv.Error as error:
+        raise Problem(400, f"the body is no CSV: {error}") from None
+    if not has_header:
+        return rows
+    names, *rest = rows or [[]]
+    for number, row in enumerate(rest, start=2):
+        if len(row) != len(names):
+            raise Problem(400, f"row {number} of the CSV has {len(row)} cells, the header {len(names)}")
+    return [dict(zip(map(str, names), row, strict=True)) for row in rest]
+
+
+def encode_csv(answer: Any) -> str:
+    """The predictions as CSV: a line each, an answer of several lists a column each.
+
+    >>> encode_csv({"predictions": [[0.25, 0.75], [1.0, 0.0]]})
+    '0.25,0.75\\n1.0,0.0\\n'
+    """
+    out = StringIO()
+    csv.writer(out, lineterminator="\n").writerows(
+        [_encode_cell(cell) for cell in (row if isinstance(row, list) else [row])] for row in _to_rows(answer)
+    )
+    return out.getvalue()
+
+
+def encode_json_lines(answer: Any) -> str:
+    """The predictions as JSON lines."""
+    return "".join(
+        json.dumps(row[0] if isinstance(row, list) and len(row) == 1 else row) + "\n" for row in _to_rows(answer)
+    )
+
+
+def decode_json_lines(text: str) -> list[Any]:
+    """One instance a line; raise Problem 400 naming the line that is no JSON."""
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            if line.strip():
+                rows.append(json.loads(line))
+        except (ValueError, RecursionError):
+            raise Problem(400, f"line {number} of the body is no JSON") from None
+    return rows
+
+
+def invoke(models: Models) -> Response:
+    """POST /invocations, to the model that the header X-Amzn-SageMaker-Target-Model names."""
+    ask = models.admit(find_target(request.headers.get(TARGET, ""), models))
+    accepted = request.accept_mimetypes.best_match((JSON, CSV, JSON_LINES), default=JSON)
+    content = ask(_take_body()).body
+    if accepted == JSON:
+        return Response(content, mimetype=JSON)
+    encode = encode_csv if accepted == CSV else encode_json_lines
+    return Response(encode(json.loads(content)), mimetype=accepted)
+
+
+def find_target(target: str, models: Models) -> str:
+    """The route that a TargetModel names, by its name or as an archive: `income`, `/income.tar.gz`."""
+    name = target.strip().lstrip("/")
+    return name.removesuffix(_ARCHIVE) if name not in models.fleet.routes else name
+
+
+def ping(models: Models) -> Response:
+    """GET /ping: 200 when the models have loaded."""
+    return Response(status=200 if models.fleet.is_ready() else 503, mimetype="text/plain")
+
+
+def _take_body() -> bytes:
+    if request.mimetype not in (CSV, JSON_LINES, "application/jsonl", "application/x-jsonlines"):
+        return take_json_or_form(request, keep=True)
+    check_coding(request)
+    try:
+        text = request.get_data().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Problem(400, "the body is no UTF-8 text") from None
+    if request.mimetype == CSV:
+        rows = decode_csv(text, has_header=request.mimetype_params.get("header") == "present")
+    else:
+        rows = decode_json_lines(text)
+    return json.dumps({"instances": rows}).encode()
+
+
+def _to_rows(answer: Any) -> list[Any]:
+    if isinstance(answer, dict):
+        columns = list(answer.values())
+        if len({len(column) if isinstance(column, list) else -1 for column in columns}) == 1 and columns:
+            if not isinstance(columns[0], list):
+                return [columns]
+            return list(columns[0]) if len(columns) == 1 else [list(row) for row in zip(*columns, strict=True)]
+        return [answer]
+    return answer if isinstance(answer, list) else [answer]
+
+
+def _decode_cell(cell: str) -> int | float | str | None:
+    text = cell.strip()
+    if not text:
+        return None
+    if not _NUMBER.fullmatch(text):
+        return cell
+    return float(text) if set(text) & set(".eE") else int(text)
+
+
+def _encode_cell(cell: Any) -> Any:
+    return json.dumps(cell) if isinstance(cell, (dict, list, bool)) else cell
+
+
+SAGEMAKER = Protocol(
+    name="SageMaker",
+    endpoints=(
+        Endpoint(path="/ping", answer=ping, methods=("GET",)),
+        Endpoint(path="/invocations", answer=invoke),
+    ),
+    refuse=render_problem,
+)

@@ -1,0 +1,169 @@
+"""Seldon's v1 wrapper: its paths, how a message is found in a request, its headers and errors.
+
+What a message holds is decoded in the model's process (modelyard.runtime.seldon).
+"""
+
+import json
+import logging
+from collections.abc import Callable
+
+from flask import Response, g, request
+
+from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.gateway.protocols.bodies import FORM, decode_form
+from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol
+from modelyard.runtime.logs import fields
+
+log = logging.getLogger(__name__)
+
+BAD_DATA = "MICROSERVICE_BAD_DATA"
+INTERNAL_ERROR = "MICROSERVICE_INTERNAL_ERROR"
+VERBS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+_VERSIONS = ("/api/v1.0", "/api/v0.1")
+_CALLS = {
+    "/predict": ("predict", "/predictions"),
+    "/transform-input": ("transform_input", "/transform-input"),
+    "/transform-output": ("transform_output", "/transform-output"),
+    "/route": ("route", "/route"),
+    "/aggregate": ("aggregate", "/aggregate"),
+    "/send-feedback": ("send_feedback", "/feedback"),
+}
+_STATES = {"/health/status": "health_status", "/metadata": "init_metadata"}
+
+
+def take_message() -> bytes:
+    """The message in a request: a multipart form, else the field `json` of a form or of the query, else a JSON body."""
+    if request.mimetype == FORM:
+        return json.dumps(decode_form(request)).encode()
+    if text := request.form.get("json") or request.args.get("json"):
+        return text.encode()
+    return request.get_data() if request.is_json else b""
+
+
+def format_error(problem: Problem) -> bytes:
+    """An error the way a Seldon server writes it."""
+    reason = BAD_DATA if problem.status in (400, 413, 415, 422) else INTERNAL_ERROR
+    document = {"status": {"code": -1, "info": problem.detail, "reason": reason, "status": 1}}
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+
+
+def refuse(problem: Problem, request_id: str) -> Response:
+    """An error in Seldon's form, with the daemon's status."""
+    response = Response(format_error(problem), problem.status, headers=problem.headers, mimetype="application/json")
+    return _allow_origin(response)
+
+
+def call(method: str) -> Callable[..., Response]:
+    """Make the answer of a path that calls the model's `method`."""
+
+    def answer(models: Models, route: str | None = None) -> Response:
+        ask = models.admit(route)
+        frame = ask(b"" if method in _STATES.values() else take_message(), protocol="seldon", method=method)
+        status = frame.header["status"]
+        if "log" in frame.header:
+            about = fields(request_id=g.request_id, path=request.path, status=status)
+            about["fields"]["trace"] = frame.header["log"]
+            log.error("the model failed", extra=about)
+        return Response(frame.body, status, mimetype="application/json")
+
+    return answer
+
+
+def ping(models: Models, route: str | None = None) -> Response:
+    """GET /health/ping"""
+    models.find(route)
+    return Response("pong", mimetype="text/html")
+
+
+def describe(models: Models, route: str | None = None) -> Response:
+    """GET /seldon.json: an OpenAPI document of these paths."""
+    models.find(route)
+    form = {"application/json": {"schema": {"$ref": "#/components/schemas/SeldonMessage"}}}
+    operation = {"requestBody": {"required": True, "content": form}}
+    answered = {"responses": {"200": {"description": "The answer", "content": form}}}
+    document = {
+        "openapi": "3.0.3",
+        "info": {"title": "Seldon v1 wrapper", "version": "1.0"},
+        "paths": {
+            **{path: {"post": {**operation, **answered}} for name in _CALLS for path in _paths_of(name)},
+            **{path: {"get": answered} for name in _STATES for path in _paths_of(name)},
+        },
+        "components": {"schemas": {"SeldonMessage": _MESSAGE}},
+    }
+    headers = {"Content-Disposition": "inline; filename=seldon.json"}
+    return Response(json.dumps(document, indent=2), headers=headers, mimetype="application/json")
+
+
+def _make_endpoints() -> tuple[Endpoint, ...]:
+    answers: dict[str, tuple[Callable[..., Response], tuple[str, ...]]] = {
+        **{name: (call(method), ("GET", "POST")) for name, (method, _) in _CALLS.items()},
+        **{name: (call(method), ("GET",)) for name, method in _STATES.items()},
+        "/health/ping": (ping, ("GET",)),
+        "/seldon.json": (describe, ("GET",)),
+    }
+    return tuple(
+        Endpoint(
+            path=f"{prefix}{path}",
+            answer=_with_rules(answer, verbs if path == name else verbs[-1:]),
+            methods=VERBS,
+            needs_default=not prefix,
+        )
+        for name, (answer, verbs) in answers.items()
+        for path in _paths_of(name)
+        for prefix in ("", "/seldon/<path:route>")
+    )
+
+
+def _paths_of(name: str) -> tuple[str, ...]:
+    if name == "/seldon.json":
+        return (name,)
+    suffix = _CALLS[name][1] if name in _CALLS else name
+    return (name, *(f"{version}{suffix}" for version in _VERSIONS))
+
+
+def _with_rules(answer: Callable[..., Response], verbs: tuple[str, ...]) -> Callable[..., Response]:
+    """Add what all of a Seldon server's answers have in common: another verb is an error in its form, CORS is open."""
+    allowed = {*verbs, "OPTIONS", *(["HEAD"] if "GET" in verbs else [])}
+
+    def answer_by_rules(models: Models, route: str | None = None) -> Response:
+        if request.method not in allowed:
+            raise Problem(500, "405 Method Not Allowed: The method is not allowed for the requested URL.")
+        if request.method == "OPTIONS":
+            return _allow_origin(Response(headers={"Allow": ", ".join(sorted(allowed))}))
+        return _allow_origin(answer(models, route))
+
+    return answer_by_rules
+
+
+def _allow_origin(response: Response) -> Response:
+    origin = request.headers.get("Origin")
+    response.headers["Access-Control-Allow-Origin"] = origin or "*"
+    if origin:
+        response.headers["Vary"] = "Origin"
+    if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+        response.headers["Access-Control-Allow-Methods"] = ", ".join(VERBS)
+    return response
+
+
+_MESSAGE = {
+    "type": "object",
+    "properties": {
+        "data": {
+            "type": "object",
+            "properties": {
+                "names": {"type": "array", "items": {"type": "string"}},
+                "ndarray": {"type": "array"},
+                "tensor": {
+                    "type": "object",
+                    "properties": {"shape": {"type": "array"}, "values": {"type": "array"}},
+                },
+            },
+        },
+        "jsonData": {},
+        "strData": {"type": "string"},
+        "binData": {"type": "string", "format": "byte"},
+        "meta": {"type": "object"},
+    },
+}
+
+SELDON_V1 = Protocol(name="Seldon V1", endpoints=_make_endpoints(), refuse=refuse)

@@ -1,0 +1,204 @@
+"""Tensors of the Open Inference Protocol: named, of one datatype, in JSON or, by Triton's extension, in bytes.
+
+What no tensor can hold (objects, rows of mixed types) travels as JSON text in a BYTES tensor that is marked so by its
+parameter content_type.
+https://github.com/triton-inference-server/server/blob/main/docs/protocol/extension_binary_data.md
+"""
+
+import base64
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+from modelyard.runtime.gateway.problems import Problem
+
+JSON_TEXT = "application/json"
+BINARY_SIZE = "binary_data_size"
+_MAX_RANK = 16
+_LENGTH = struct.Struct("<I")
+_CODES = {
+    "BOOL": "?",
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "FP16": "e",
+    "FP32": "f",
+    "FP64": "d",
+}
+DATATYPES = (*_CODES, "BYTES")
+
+
+def decode_tensor(tensor: Any, place: str, binary: memoryview | None = None) -> Any:
+    """The values of an input as nested lists; `binary` are its bytes where they come outside of the JSON.
+
+    Raises Problem 400 naming the place: a field that is missing or wrong, a shape that does not fit the data.
+    """
+    shape, datatype = _read_field(tensor, "shape", list, place), _read_field(tensor, "datatype", str, place)
+    if datatype not in DATATYPES:
+        raise Problem(400, f"{place}.datatype is {datatype!r}: there are {', '.join(DATATYPES)}")
+    if len(shape) > _MAX_RANK or not all(isinstance(size, int) and size >= 0 for size in shape):
+        raise Problem(400, f"{place}.shape is {str(shape)[:80]}: up to {_MAX_RANK} whole numbers from 0 on")
+    if binary is None:
+        values = _flatten(_read_field(tensor, "data", object, place), len(shape))
+        values = _check_values(values, datatype, place)
+    else:
+        values = decode_bytes(binary, place) if datatype == "BYTES" else _unpack(binary, datatype, place)
+    if len(values) != prod(shape):
+        raise Problem(400, f"{place}: the shape {shape} takes {prod(shape)} values, the data has {len(values)}")
+    if parameters_of(tensor, place).get("content_type") == JSON_TEXT:
+        values = [_parse_text(value, place) for value in values]
+    return nest(values, shape)
+
+
+def encode_tensor(name: str, value: Any, *, as_bytes: bool) -> tuple[dict[str, Any], bytes]:
+    """A value of an answer as an output, and its bytes where they are to go outside of the JSON."""
+    values, shape = _measure(value if isinstance(value, list) else [value])
+    datatype = find_datatype(values)
+    tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
+    if datatype == "BYTES" and not all(isinstance(item, str) for item in values):
+        values = value if isinstance(value, list) else [value]
+        tensor |= {"shape": [len(values)], "parameters": {"content_type": JSON_TEXT}}
+        values = [json.dumps(item, separators=(",", ":")) for item in values]
+    if not as_bytes:
+        return {**tensor, "data": values}, b""
+    data = encode_bytes(values) if datatype == "BYTES" else _pack(values, datatype)
+    return {**tensor, "parameters": {**tensor.get("parameters", {}), BINARY_SIZE: len(data)}}, data
+
+
+def find_datatype(values: Sequence[Any]) -> str:
+    """The datatype that holds the values of an answer: BOOL, INT64, UINT64, FP64, or BYTES for everything else.
+
+    None stands for NaN among numbers: JSON has no word for it.
+    """
+    kinds = set(map(type, values))
+    if kinds == {bool}:
+        return "BOOL"
+    if kinds == {int} and min(values) >= -(1 << 63) and max(values) < 1 << 64:
+        return "INT64" if max(values) < 1 << 63 else ("UINT64" if min(values) >= 0 else "FP64")
+    if not kinds <= {int, float, type(None)} or kinds == {type(None)}:
+        return "BYTES"
+    return "FP64"
+
+
+def parameters_of(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """The parameters of a request, an input or an output; empty where it has none."""
+    parameters = holder.get("parameters") or {}
+    if not isinstance(parameters, dict):
+        raise Problem(400, f"{place}.parameters is no object")
+    return parameters
+
+
+def nest(values: list[Any], shape: Sequence[int]) -> Any:
+    """Cut values into nested lists, row by row; where there are none, all that is left is an empty list.
+
+    >>> nest([1, 2, 3, 4], [2, 2])
+    [[1, 2], [3, 4]]
+    """
+    if not shape:
+        return values[0]
+    for size in reversed(shape[1:]) if values else ():
+        values = [values[start : start + size] for start in range(0, len(values), size)]
+    return values
+
+
+def decode_bytes(data: memoryview, place: str) -> list[Any]:
+    """The elements of a binary BYTES tensor: text, or {"b64": "..."} for what is no UTF-8."""
+    values: list[Any] = []
+    start = 0
+    while start < len(data):
+        if start + _LENGTH.size > len(data):
+            raise Problem(400, f"{place}: the bytes end within the length of an element")
+        end = start + _LENGTH.size + _LENGTH.unpack_from(data, start)[0]
+        if end > len(data):
+            raise Problem(400, f"{place}: the bytes end within an element")
+        values.append(_decode_text(bytes(data[start + _LENGTH.size : end])))
+        start = end
+    return values
+
+
+def encode_bytes(values: Sequence[str]) -> bytes:
+    """The elements of a BYTES tensor, each behind its length."""
+    encoded = [value.encode() for value in values]
+    return b"".join(part for value in encoded for part in (_LENGTH.pack(len(value)), value))
+
+
+def _unpack(data: memoryview, datatype: str, place: str) -> list[Any]:
+    code = _CODES[datatype]
+    size = struct.calcsize(f"<{code}")
+    if len(data) % size:
+        raise Problem(400, f"{place}: {len(data)} bytes are no whole number of {datatype} values")
+    values = struct.unpack(f"<{len(data) // size}{code}", data)
+    if code in "efd":
+        return [value if value - value == 0 else None for value in values]
+    return list(values)
+
+
+def _pack(values: Sequence[Any], datatype: str) -> bytes:
+    numbers = [float("nan") if value is None else value for value in values]
+    return struct.pack(f"<{len(numbers)}{_CODES[datatype]}", *numbers)
+
+
+def _read_field(tensor: Any, name: str, kind: type[Any], place: str) -> Any:
+    if not isinstance(tensor, dict) or name not in tensor:
+        raise Problem(400, f"{place}.{name} is missing")
+    if not isinstance(tensor[name], kind):
+        raise Problem(400, f"{place}.{name} is {json.dumps(tensor[name])[:80]}, no {kind.__name__}")
+    return tensor[name]
+
+
+def _check_values(values: list[Any], datatype: str, place: str) -> list[Any]:
+    """The values as their datatype has them: floats are floats, written as whole numbers too."""
+    if datatype == "BYTES":
+        allowed: set[type] = {str}
+    elif datatype.startswith("FP"):
+        allowed = {int, float, type(None)}
+    else:
+        allowed = {bool} if datatype == "BOOL" else {int}
+    if not set(map(type, values)) <= allowed:
+        wrong = next(value for value in values if type(value) not in allowed)
+        raise Problem(400, f"{place}.data holds {json.dumps(wrong)[:80]}, which is no {datatype}")
+    if not datatype.startswith("FP") or int not in set(map(type, values)):
+        return values
+    try:
+        return [value if value is None else float(value) for value in values]
+    except OverflowError:
+        raise Problem(400, f"{place}.data holds a number that is too large for {datatype}") from None
+
+
+def _flatten(data: Any, rank: int) -> list[Any]:
+    """The values of nested lists, row by row, down to `rank` levels."""
+    values = data if isinstance(data, list) else [data]
+    for _ in range(rank - 1):
+        if values and isinstance(values[0], list):
+            values = [item for value in values for item in (value if isinstance(value, list) else [value])]
+    return values
+
+
+def _measure(value: list[Any]) -> tuple[list[Any], list[int]]:
+    """The values of nested lists and their shape; lists that remain among the values say that it is irregular."""
+    shape = [len(value)]
+    while value and all(isinstance(item, list) for item in value) and len({len(item) for item in value}) == 1:
+        shape.append(len(value[0]))
+        value = [item for row in value for item in row]
+    return value, shape
+
+
+def _decode_text(data: bytes) -> Any:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return {"b64": base64.b64encode(data).decode()}
+
+
+def _parse_text(value: Any, place: str) -> Any:
+    try:
+        return json.loads(value)
+    except (TypeError, ValueError, RecursionError):
+        raise Problem(400, f"{place}: content_type is {JSON_TEXT}, but an element is no JSON") from None

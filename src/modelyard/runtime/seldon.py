@@ -1,0 +1,88 @@
+"""Seldon's v1 wrapper in the model's process: a message in, a message out, by a Seldon style class or a function."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelyard.runtime.failures import describe_error, format_trace
+from modelyard.runtime.seldon_component import Component, describe_model, request_path
+from modelyard.runtime.seldon_messages import (
+    BAD_DATA,
+    INTERNAL_ERROR,
+    MessageError,
+    format_error,
+    format_message,
+    parse_message,
+    put_meta,
+    put_plain,
+    take_payload,
+)
+
+Native = Callable[[Any, bytes], "tuple[dict[str, Any], bytes]"]
+
+
+def answer_in_seldon(
+    function: Any, header: Mapping[str, Any], body: bytes, native: Native
+) -> tuple[dict[str, Any], bytes]:
+    """Answer a request in Seldon's form; `header["method"]` is the class's method that it is for.
+
+    `native` is how the worker answers a request in the native form: what a function needs.
+    """
+    method = header["method"]
+    try:
+        message = parse_message(body) if body or method not in ("health_status", "init_metadata") else {}
+        if isinstance(function, Component):
+            reply = function.answer(method, message)
+        else:
+            reply = _answer_by_function(function, method, message, native)
+        return {"status": _status_of(reply)}, format_message(reply)
+    except BaseException as error:
+        # As in the native form: one request must not end the others' process.
+        return _refuse(error)
+
+
+def _answer_by_function(function: Any, method: str, message: Any, native: Native) -> Any:
+    """Answer by a modelyard function: translate the message there, and the answer back."""
+    if method == "init_metadata":
+        return describe_model({}, os.environ)
+    if method == "health_status":
+        return {"strData": "healthy", "meta": {}}
+    if method != "predict":
+        raise MessageError(f"{method.replace('_', ' ').capitalize()} not defined")
+    header, content = native(function, json.dumps(take_payload(message)).encode())
+    if header["status"] != 200:
+        raise _NativeError(header)
+    return {
+        **put_plain(json.loads(content), message),
+        "meta": put_meta(message, tags={}, metrics=[], path=request_path(os.environ)),
+    }
+
+
+class _NativeError(Exception):
+    """The worker's native refusal; its header says all."""
+
+    def __init__(self, header: Mapping[str, Any]) -> None:
+        super().__init__(header.get("detail") or "the code of the model failed; the log has the cause")
+        self.header = header
+
+
+def _refuse(error: BaseException) -> tuple[dict[str, Any], bytes]:
+    if isinstance(error, _NativeError):
+        reason = BAD_DATA if error.header["status"] < 500 else INTERNAL_ERROR
+        return dict(error.header), format_error(str(error), reason)
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int) and 400 <= status < 600:
+        info = str(getattr(error, "message", None) or error)
+        return {"status": status}, format_error(info, getattr(error, "reason", INTERNAL_ERROR))
+    header = {"status": 500, "log": describe_error(error).get("log") or format_trace(error)}
+    return header, format_error(str(error), INTERNAL_ERROR)
+
+
+def _status_of(reply: Any) -> int:
+    """The HTTP status that a raw method has put into its message, else 200."""
+    status = reply.get("status") if isinstance(reply, dict) else None
+    code = status.get("code") if isinstance(status, dict) else None
+    return code if isinstance(code, int) and 200 <= code < 600 else 200

@@ -1,0 +1,245 @@
+"""A Seldon style class behind a route: made once, called by every protocol.
+
+All of its methods are optional: `predict`, `transform_input`, `transform_output`, `route`, `aggregate`,
+`send_feedback`, `health_status`, each also as `<name>_raw`, which takes and returns whole messages; `class_names`,
+`tags`, `metrics`, `init_metadata`, `load`.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from modelyard.runtime.message import Message
+from modelyard.runtime.seldon_messages import (
+    KINDS,
+    MessageError,
+    find_kind,
+    meta_of,
+    names_of,
+    put_meta,
+    put_result,
+    take_features,
+)
+
+_ABSENT = object()
+_METRIC_TYPES = ("COUNTER", "GAUGE", "TIMER")
+_FEEDBACK = ("request", "response", "reward", "truth")
+# The tag `method` that a metric gets where it has tags.
+_METHOD_TAGS = {
+    "predict": "predict",
+    "transform_input": "inputtransform",
+    "transform_output": "outputtransform",
+    "route": "router",
+    "aggregate": "aggregate",
+    "send_feedback": "feedback",
+    "health_status": "health",
+}
+
+
+def make_component(target: Any) -> Component:
+    """Make the instance of a Seldon style class (or take one that is made), and load it."""
+    model = target(**read_parameters(os.environ)) if isinstance(target, type) else target
+    component = Component(model, path=request_path(os.environ))
+    component.call("load")
+    return component
+
+
+def read_parameters(environ: Mapping[str, str]) -> dict[str, Any]:
+    """The arguments of the class's constructor, from PREDICTIVE_UNIT_PARAMETERS.
+
+    >>> read_parameters({"PREDICTIVE_UNIT_PARAMETERS": '[{"name": "bias", "value": "0.5", "type": "FLOAT"}]'})
+    {'bias': 0.5}
+    """
+    convert: dict[str, Callable[[str], Any]] = {
+        "INT": int,
+        "FLOAT": float,
+        "DOUBLE": float,
+        "BOOL": lambda text: text.strip().lower() in ("true", "1", "yes", "on", "t", "y"),
+    }
+    items = json.loads(environ.get("PREDICTIVE_UNIT_PARAMETERS") or "[]")
+    return {item["name"]: convert.get(item.get("type", "STRING"), str)(item["value"]) for item in items}
+
+
+class Component:
+    """A Seldon style class's instance: a function for the native form, and all of its methods for Seldon's."""
+
+    def __init__(self, model: Any, *, path: Mapping[str, str]) -> None:
+        self._model = model
+        self._path = path
+        self._takes_meta: dict[str, bool] = {}
+
+    def __call__(self, msg: Message) -> Any:
+        """Answer a native request: `instances` are the rows of an array, a message is answered by a message."""
+        payload = msg.payload
+        if isinstance(payload, dict) and any(kind in payload for kind in KINDS):
+            return self.answer("predict", payload)
+        if not isinstance(payload, dict) or "instances" not in payload:
+            return _to_value(self._call_predict({"jsonData": payload}))
+        request = {"data": {"names": payload.get("names") or [], "ndarray": payload["instances"]}}
+        value = _to_value(self._call_predict(request))
+        return value if isinstance(value, dict) else {"predictions": value}
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of the class; _ABSENT where it has none but its base class's. An attribute is its value."""
+        method = getattr(self._model, name, _ABSENT)
+        if not callable(method):
+            return method
+        try:
+            return method(*args, **kwargs)
+        except Exception as error:
+            if type(error).__name__ == "SeldonNotImplementedError":
+                return _ABSENT
+            raise
+
+    def answer(self, method: str, message: Any) -> Any:
+        """Answer a message by the class's `method`."""
+        if method == "init_metadata":
+            return describe_model(self._get(method, {}), os.environ)
+        if method == "send_feedback":
+            _check_feedback(message)
+        reply = self.call(f"{method}_raw", *(() if method == "health_status" else (message,)))
+        if reply is not _ABSENT:
+            return reply
+        request = message.get("request") if method == "send_feedback" else message
+        apply = self.apply if method in _OTHERWISE else getattr(self, f"_{method}")
+        result, tags, metrics = _unpack(apply(method, message))
+        reply = put_result(result, request, self._get("class_names", None))
+        reply["meta"] = self._put_meta(request, method, tags, metrics)
+        return _as_protobuf(reply) if method == "send_feedback" else reply
+
+    def _call_predict(self, message: Any) -> Any:
+        """What `predict` returns, without its tags and metrics; a whole message where there is a `predict_raw`."""
+        reply = self.call("predict_raw", message)
+        return _unpack(self.apply("predict", message))[0] if reply is _ABSENT else reply
+
+    def apply(self, method: str, message: Any) -> Any:
+        """Call `method` with the features and names of a message, and with its meta data where it takes them."""
+        features = take_features(message)
+        kwargs = {"meta": meta_of(message)} if self._takes(method, "meta") else {}
+        result = self.call(method, features, names_of(message), **kwargs)
+        return _OTHERWISE[method](features) if result is _ABSENT and method in _OTHERWISE else result
+
+    def _route(self, method: str, message: Any) -> Any:
+        """The branch that a router chooses, as an array."""
+        result = self.apply(method, message)
+        if result is _ABSENT:
+            raise MessageError("Route not defined")
+        return [[result]]
+
+    def _aggregate(self, method: str, message: Any) -> Any:
+        """What a combiner makes of several messages."""
+        messages = message if isinstance(message, list) else message["seldonMessages"]
+        features = [take_features(item) for item in messages]
+        result = self.call(method, features, [names_of(item) for item in messages])
+        if result is _ABSENT:
+            raise MessageError("Aggregate not defined")
+        return result
+
+    def _send_feedback(self, method: str, message: Any) -> Any:
+        """Hand a reward and the truth to the class."""
+        request, truth = message.get("request") or {}, message.get("truth")
+        features = take_features(request) if any(kind in request for kind in KINDS) else None
+        routing = (meta_of(message.get("response")).get("routing") or {}).get(next(iter(self._path), ""), -1)
+        args = (features, names_of(request), float(message.get("reward", 0.0)), take_features(truth) if truth else None)
+        result = self.call(method, *args, routing=routing)
+        return [] if result is _ABSENT or result is None else result
+
+    def _health_status(self, method: str, message: Any) -> Any:
+        """What the class says of its health."""
+        result = self.call(method)
+        return "healthy" if result is _ABSENT else result
+
+    def _takes(self, method: str, name: str) -> bool:
+        if method not in self._takes_meta:
+            try:
+                parameters = inspect.signature(getattr(self._model, method)).parameters
+            except (AttributeError, TypeError, ValueError):
+                parameters = inspect.signature(lambda: None).parameters
+            kinds = [parameter.kind for parameter in parameters.values()]
+            self._takes_meta[method] = name in parameters or inspect.Parameter.VAR_KEYWORD in kinds
+        return self._takes_meta[method]
+
+    def _get(self, name: str, otherwise: Any) -> Any:
+        """What a method of the class, or an attribute in its place, says of the model."""
+        value = self.call(name)
+        return otherwise if value is _ABSENT or value is None else value
+
+    def _put_meta(self, request: Any, method: str, tags: Mapping[str, Any], metrics: list[Any]) -> Any:
+        return put_meta(
+            request,
+            tags={**self._get("tags", {}), **tags},
+            metrics=_tag_metrics([*self._get("metrics", []), *metrics], _METHOD_TAGS[method]),
+            path=self._path,
+        )
+
+
+_OTHERWISE: dict[str, Callable[[Any], Any]] = {
+    "predict": lambda features: [],
+    "transform_input": lambda features: features,
+    "transform_output": lambda features: features,
+}
+"""What stands for the result of a method that the class has not."""
+
+
+def _to_value(result: Any) -> Any:
+    """What a class has returned, for a client that knows nothing of messages."""
+    if isinstance(result, (bytes, bytearray)):
+        return base64.b64encode(result).decode()
+    if not isinstance(result, dict) or not any(kind in result for kind in KINDS):
+        return result
+    kind = find_kind(result)
+    return take_features(result) if kind == "data" else result[kind]
+
+
+def _unpack(result: Any) -> tuple[Any, Mapping[str, Any], list[Any]]:
+    """A result with the tags and metrics of this one call, which seldon_core's SeldonResponse carries."""
+    if type(result).__name__ != "SeldonResponse":
+        return result, {}, []
+    return result.data, result.tags or {}, list(result.metrics or [])
+
+
+def _tag_metrics(metrics: list[Any], method: str) -> list[Any]:
+    if not all(_is_metric(metric) for metric in metrics):
+        raise ValueError(f"Bad metric created during request: {metrics}")
+    return [{**m, "tags": {**m["tags"], "method": method}} if m.get("tags") else m for m in metrics]
+
+
+def _is_metric(metric: Any) -> bool:
+    return isinstance(metric, dict) and "key" in metric and "value" in metric and metric.get("type") in _METRIC_TYPES
+
+
+def _check_feedback(message: Any) -> None:
+    for name in message:
+        if name not in _FEEDBACK:
+            raise MessageError(
+                f'Invalid JSON: Message type "seldon.protos.Feedback" has no field named "{name}" at "Feedback".\n '
+                f'Available Fields(except extensions): "{list(_FEEDBACK)}"'
+            )
+
+
+def _as_protobuf(reply: dict[str, Any]) -> dict[str, Any]:
+    """The same message as protobuf writes it: no defaults, numbers as floats."""
+    if isinstance(reply.get("data"), dict) and not reply["data"]["names"]:
+        del reply["data"]["names"]
+    for position, metric in enumerate(reply["meta"].get("metrics", [])):
+        kept = {key: value for key, value in metric.items() if (key, value) != ("type", "COUNTER")}
+        reply["meta"]["metrics"][position] = {**kept, "value": float(metric["value"])}
+    return reply
+
+
+def request_path(environ: Mapping[str, str]) -> dict[str, str]:
+    """What Seldon calls this unit, and its image: told to clients as the way their request went."""
+    unit = environ.get("PREDICTIVE_UNIT_ID")
+    return {unit: environ.get("PREDICTIVE_UNIT_IMAGE", "")} if unit else {}
+
+
+def describe_model(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The model's metadata: what the class says, MODEL_METADATA (as JSON) over it, and the image's name otherwise."""
+    image, _, version = environ.get("PREDICTIVE_UNIT_IMAGE", "").rpartition(":")
+    default = {"name": image, "versions": [version], "platform": "", "inputs": [], "outputs": [], "custom": {}}
+    return {**default, **given, **json.loads(environ.get("MODEL_METADATA") or "{}")}

@@ -1,0 +1,104 @@
+from typing import Any
+
+import pytest
+
+from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.gateway.protocols.sagemaker import decode_csv, encode_csv, encode_json_lines
+from modelyard.runtime.status import ModelStatus, write_status
+
+PREDICT = """
+    def echo(msg): return msg.payload
+    def total(msg): return [sum(row) for row in msg.payload["instances"]]
+    def both(msg): return {"predictions": ["<=50K", ">50K"], "probabilities": [0.25, 0.75]}
+"""
+TARGET = "X-Amzn-SageMaker-Target-Model"
+
+
+def test_ping_is_200_when_the_models_have_loaded(serve: Any) -> None:
+    client = serve(PREDICT, "echo")
+    assert client.get("/ping").status_code == 200
+    write_status(client.run_dir, [ModelStatus(name="m", state="loading")])
+    assert client.get("/ping").status_code == 503
+
+
+def test_the_only_route_needs_no_name(serve: Any) -> None:
+    assert serve(PREDICT, "echo").post("/invocations", json={"x": 1}).json == {"x": 1}
+
+
+@pytest.mark.parametrize("target", ["total", "/total", "total.tar.gz"])
+def test_a_header_names_the_route(serve: Any, target: str) -> None:
+    client = serve(PREDICT, "echo", "total")
+    assert client.post("/invocations", json={"instances": [[1, 2]]}, headers={TARGET: target}).json == [3]
+
+
+def test_without_the_header_the_default_route_answers(serve: Any) -> None:
+    client = serve(PREDICT, "echo", "total", default_route="total")
+    assert client.post("/invocations", json={"instances": [[1, 2]]}).json == [3]
+
+
+def test_several_routes_and_no_name_is_400_with_the_names(serve: Any) -> None:
+    answer = serve(PREDICT, "echo", "total").post("/invocations", json={})
+    assert answer.status_code == 400
+    assert "echo, total" in answer.json["detail"]
+    assert serve(PREDICT, "echo").post("/invocations", json={}, headers={TARGET: "nope"}).status_code == 404
+
+
+def test_csv_in_json_out(serve: Any) -> None:
+    answer = serve(PREDICT, "total").post("/invocations", data="1,2\n3,4.5\n", content_type="text/csv")
+    assert (answer.mimetype, answer.json) == ("application/json", [3, 7.5])
+
+
+def test_csv_out_where_it_is_accepted(serve: Any) -> None:
+    headers = {"Accept": "text/csv"}
+    answer = serve(PREDICT, "both").post("/invocations", json={}, headers=headers)
+    assert (answer.mimetype, answer.text) == ("text/csv", "<=50K,0.25\n>50K,0.75\n")
+
+
+def test_a_header_row_makes_objects(serve: Any) -> None:
+    answer = serve(PREDICT, "echo").post(
+        "/invocations", data="age,sex\n25,f\n", content_type="text/csv; header=present"
+    )
+    assert answer.json == {"instances": [{"age": 25, "sex": "f"}]}
+
+
+def test_json_lines_in_and_out(serve: Any) -> None:
+    answer = serve(PREDICT, "total").post(
+        "/invocations",
+        data="[1, 2]\n[3, 4]\n",
+        content_type="application/jsonlines",
+        headers={"Accept": "application/jsonlines"},
+    )
+    assert answer.text == "3\n7\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "media_type", "status"),
+    [
+        (b"\xff", "text/csv", 400),
+        (b"a,b\n1\n", "text/csv; header=present", 400),
+        (b"1\n{\n", "application/jsonlines", 400),
+        (b"{", "application/json", 400),
+        (b"x", "application/x-npy", 415),
+    ],
+)
+def test_what_it_cannot_read_is_refused(serve: Any, body: bytes, media_type: str, status: int) -> None:
+    answer = serve(PREDICT, "echo").post("/invocations", data=body, content_type=media_type)
+    assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
+
+
+def test_cells_are_numbers_only_where_nothing_is_lost() -> None:
+    assert decode_csv('1,-2.5,1e3,.5,"a ""b""",007, 7 ,nan,1_0,') == [
+        [1, -2.5, 1000.0, 0.5, 'a "b"', "007", 7, "nan", "1_0", None]
+    ]
+
+
+def test_a_cell_that_is_too_long_is_refused() -> None:
+    with pytest.raises(Problem, match="no CSV"):
+        decode_csv("x" * 200_000)
+
+
+def test_answers_of_any_form_become_lines() -> None:
+    assert encode_csv([0.5, True, None]) == '0.5\ntrue\n""\n'
+    assert encode_csv({"a": 1, "b": "x"}) == "1,x\n"
+    assert encode_csv("x,y") == '"x,y"\n'
+    assert encode_json_lines([[1, 2], {"a": 1}, "x"]) == '[1, 2]\n{"a": 1}\n"x"\n'
