@@ -1,0 +1,112 @@
+"""One network profile: the user's pip settings, proxies and CA bundle, as variables that uv and pip understand.
+
+uv reads none of pip's settings by itself: https://docs.astral.sh/uv/pip/compatibility/#configuration-files-and-environment-variables
+"""
+
+import ast
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "SSL_CERT_DIR", "SSL_CLIENT_CERT")
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_CREDENTIALS = re.compile(r"(?<=://)(?!git@)[^/\s@'\"]+(?=@)")
+
+
+@dataclass(frozen=True)
+class NetworkProfile:
+    """What a build needs to reach package indexes; `variables` may hold credentials, so show `masked` ones only."""
+
+    variables: Mapping[str, str]
+
+    def masked(self) -> dict[str, str]:
+        """The variables as a person may see them."""
+        return {name: mask_credentials(value) for name, value in sorted(self.variables.items())}
+
+
+def read_network_profile(environ: Mapping[str, str]) -> NetworkProfile:
+    """Read it from the environment and from the settings of the user's pip (which starts a process)."""
+    return make_network_profile(environ, read_pip_settings(environ))
+
+
+def make_network_profile(environ: Mapping[str, str], pip: Mapping[str, str]) -> NetworkProfile:
+    """Translate pip's settings; what the user set for uv itself stays as it is.
+
+    >>> make_network_profile({}, {"extra-index-url": "https://a/simple"}).masked()["UV_INDEX_STRATEGY"]
+    'unsafe-best-match'
+    """
+    kept = {name: value for name, value in environ.items() if name in (*PROXIES, *CERTIFICATES) or _is_installer(name)}
+    return NetworkProfile({**_for_pip(pip), **_for_uv(pip, environ), **kept})
+
+
+def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The settings of the pip that the user would run, from its files and PIP_*; {} where there is no pip."""
+    pip = shutil.which("pip", path=environ.get("PATH")) or shutil.which("pip3", path=environ.get("PATH"))
+    command = [pip] if pip else [sys.executable, "-m", "pip"]
+    listed = subprocess.run([*command, "config", "list"], env=environ, capture_output=True, text=True, check=False)
+    return parse_pip_settings(listed.stdout)
+
+
+def parse_pip_settings(text: str) -> dict[str, str]:
+    """Parse what `pip config list` prints; PIP_* wins over the section `install`, that over `global`.
+
+    >>> parse_pip_settings("global.timeout='60'\\n:env:.timeout='9'\\n")
+    {'timeout': '9'}
+    """
+    sections: dict[str, dict[str, str]] = {"global": {}, "install": {}, ":env:": {}}
+    for line in text.splitlines():
+        name, equals, value = line.partition("=")
+        section, _, key = name.rpartition(".")
+        if equals and section in sections:
+            sections[section][key] = str(ast.literal_eval(value))
+    return {**sections["global"], **sections["install"], **sections[":env:"]}
+
+
+def mask_credentials(text: str) -> str:
+    """Hide user names, passwords and tokens in the URLs of a text.
+
+    >>> mask_credentials("https://me:secret@index.example/simple")
+    'https://***@index.example/simple'
+    """
+    return _CREDENTIALS.sub("***", text) if "@" in text else text
+
+
+def _is_installer(name: str) -> bool:
+    return name.startswith(("UV_", "PIP_"))
+
+
+def _for_uv(pip: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    extra = pip.get("extra-index-url", "").split()
+    certificates = (pip.get("cert"), *(environ.get(name) for name in CERTIFICATES[:3]))
+    proxy = pip.get("proxy", "")
+    values = {
+        "UV_DEFAULT_INDEX": pip.get("index-url", ""),
+        "UV_INDEX": " ".join(extra),
+        # pip takes the best version of all its indexes; uv by default only looks at the first that has the package.
+        "UV_INDEX_STRATEGY": "unsafe-best-match" if extra else "",
+        "UV_FIND_LINKS": ",".join(_as_link(link) for link in pip.get("find-links", "").split()),
+        # uv has an option for this and reads no such variable: whoever starts uv passes it on
+        "UV_NO_INDEX": "1" if pip.get("no-index", "").lower() in _TRUE else "",
+        "UV_INSECURE_HOST": " ".join(pip.get("trusted-host", "").split()),
+        "UV_HTTP_TIMEOUT": pip.get("timeout") or pip.get("default-timeout") or "",
+        "SSL_CERT_FILE": next((path for path in certificates if path), ""),
+        "SSL_CLIENT_CERT": pip.get("client-cert", ""),
+        "HTTP_PROXY": proxy,
+        "HTTPS_PROXY": proxy,
+    }
+    return {name: value for name, value in values.items() if value}
+
+
+def _for_pip(pip: Mapping[str, str]) -> dict[str, str]:
+    names = ("index-url", "extra-index-url", "find-links", "no-index", "trusted-host", "timeout", "cert", "proxy")
+    return {f"PIP_{name.upper().replace('-', '_')}": pip[name] for name in names if pip.get(name)}
+
+
+def _as_link(link: str) -> str:
+    """A folder by its absolute path: uv runs in another folder than the user's pip would."""
+    return link if "://" in link else str(Path(link).expanduser().absolute())

@@ -1,0 +1,45 @@
+"""Small real workspaces on disk, for every test."""
+
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from modelyard.workspace import Workspace, find_workspace
+
+REPOSITORY = Path(__file__).parent.parent
+MakeWorkspace = Callable[[Mapping[str, str]], Workspace]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that rewrites golden trees."""
+    parser.addoption("--update-golden", action="store_true", help="write tests/golden again; review it as code")
+
+
+@pytest.fixture
+def update_golden(request: pytest.FixtureRequest) -> bool:
+    """Whether golden trees are to be written, not compared."""
+    return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def make_workspace(tmp_path: Path) -> MakeWorkspace:
+    """Make a workspace with the repository's builders and the files given by path and (dedented) text."""
+
+    def make(files: Mapping[str, str]) -> Workspace:
+        root = tmp_path / "workspace"
+        shutil.copytree(REPOSITORY / "builders", root / "builders", dirs_exist_ok=True)
+        write_files(root, {"utils/__init__.py": "", "common_utils/__init__.py": "", **files})
+        return find_workspace(root)
+
+    return make
+
+
+def write_files(root: Path, files: Mapping[str, str]) -> None:
+    """Write files below `root`, by path and text; a text keeps its line ends and gets no final newline added."""
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8", newline="")
