@@ -1,0 +1,6 @@
+"""Answer."""
+
+
+def predict(msg):
+    """Return the payload."""
+    return msg.payload

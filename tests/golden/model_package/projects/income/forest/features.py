@@ -1,0 +1,3 @@
+"""What both share."""
+
+NAMES = ["age"]

@@ -1,0 +1,4 @@
+#!/bin/sh
+# an unbalanced ) and a line that says
+END
+true

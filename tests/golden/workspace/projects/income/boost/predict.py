@@ -1,0 +1,6 @@
+"""Answer."""
+
+
+def predict_boost(msg):
+    """Return the payload."""
+    return msg.payload

@@ -1,0 +1,6 @@
+"""Answer."""
+
+
+def predict_forest(msg):
+    """Return the payload."""
+    return msg.payload
