@@ -1,0 +1,132 @@
+"""What every engine does alike: hand runs and look-ups to its containers and images, and find a container by name."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from modelyard.engines.protocols import Container, Image, Mount, OnOutput, discard
+from modelyard.errors import EngineError
+
+
+class Containers(Protocol):
+    """The containers of one engine."""
+
+    def run(
+        self,
+        reference: str,
+        *,
+        name: str | None,
+        environment: Mapping[str, str],
+        mounts: Sequence[Mount],
+        on_output: OnOutput,
+    ) -> int:
+        """Run in the foreground; return the exit code."""
+
+    def serve(
+        self,
+        reference: str,
+        *,
+        name: str | None,
+        environment: Mapping[str, str],
+        mounts: Sequence[Mount],
+        host: str,
+        port: int,
+    ) -> Container:
+        """Start in the background, published."""
+
+    def all(self) -> tuple[Container, ...]:
+        """Every container, newest first."""
+
+    def find(self, name: str) -> Container:
+        """The container of a name, an id, or the start of an id."""
+
+    def logs(self, name: str, *, follow: bool) -> Iterator[str]:
+        """The lines it wrote; with `follow` until it ends."""
+
+    def stop(self, name: str, *, grace: float) -> Container:
+        """SIGTERM, and after `grace` seconds SIGKILL."""
+
+
+class Images(Protocol):
+    """The images of one engine."""
+
+    def all(self) -> tuple[Image, ...]:
+        """Every image, newest first."""
+
+    def find(self, reference: str) -> Image:
+        """The image of a tag, an id, or the start of an id."""
+
+
+class DelegatingEngine:
+    """The part of an engine that its `_containers` and `_images` do."""
+
+    _containers: Containers
+    _images: Images
+
+    def run(
+        self,
+        image: str,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] = {},
+        mounts: Sequence[Mount] = (),
+        on_output: OnOutput = discard,
+    ) -> int:
+        """See ContainerRunner."""
+        return self._containers.run(image, name=name, environment=environment, mounts=mounts, on_output=on_output)
+
+    def serve(
+        self,
+        image: str,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] = {},
+        mounts: Sequence[Mount] = (),
+        host: str = "127.0.0.1",
+        port: int = 5111,
+    ) -> Container:
+        """See ContainerRunner."""
+        return self._containers.serve(image, name=name, environment=environment, mounts=mounts, host=host, port=port)
+
+    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
+        """See ContainerRunner."""
+        return tuple(item for item in self._containers.all() if all or item.status == "running")
+
+    def container(self, name: str) -> Container:
+        """See ContainerRunner."""
+        return self._containers.find(name)
+
+    def logs(self, name: str, *, follow: bool = False) -> Iterator[str]:
+        """See ContainerRunner."""
+        return self._containers.logs(name, follow=follow)
+
+    def stop(self, name: str, *, grace: float = 10.0) -> Container:
+        """See ContainerRunner."""
+        return self._containers.stop(name, grace=grace)
+
+    def images(self) -> tuple[Image, ...]:
+        """See ImageStore."""
+        return self._images.all()
+
+    def inspect(self, reference: str) -> Image:
+        """See ImageStore."""
+        return self._images.find(reference)
+
+    def check_unused(self, image: Image, reference: str) -> None:
+        """Raise EngineError where a container runs the image."""
+        users = [item.name for item in self.containers() if item.image == image.id]
+        if users:
+            raise EngineError(
+                f"image {reference} is in use by container {', '.join(users)}", hint=f"modelyard stop {users[0]}"
+            )
+
+
+def pick_container(containers: Sequence[Container], name: str) -> Container:
+    """The one of `containers` with that name, id, or start of an id; raise EngineError where there is not one."""
+    matches = [item for item in containers if item.name == name] or [
+        item for item in containers if name and item.id.startswith(name)
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    known = ", ".join(item.name for item in containers) or "none"
+    what = f"{len(matches)} containers match {name!r}" if matches else f"there is no container {name!r}"
+    raise EngineError(f"{what} (containers: {known})", hint="`modelyard ps --all` lists them")

@@ -1,0 +1,162 @@
+"""The connection to an engine's socket, and its errors in this house's words."""
+
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from modelyard.engines.docker.namespace import Namespace
+from modelyard.engines.docker.sockets import ENGINES, Socket, find_socket, require_socket
+from modelyard.errors import EngineError, InputError, ModelyardError, PortTakenError
+
+_LONG = 3600
+"""Seconds without a byte: a compiler in setup.sh may be silent for long."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """An engine's API. `api` is the SDK's low-level client; wrap its use in `talking`."""
+
+    socket: Socket
+    environ: Mapping[str, str]
+
+    @cached_property
+    def api(self) -> Any:
+        """Connect; raise EngineError where nobody answers or the SDK is not installed."""
+        try:
+            import docker
+        except ImportError:
+            raise EngineError(
+                f"the engine {self.socket.engine!r} needs the Python package 'docker'",
+                hint="pip install 'modelyard[docker]', or use the embedded engine: --engine local",
+            ) from None
+        with self.talking(f"connect to {self.socket.url}"):
+            if not self.socket.exists:  # the SDK would leave a socket open
+                raise FileNotFoundError("No such file or directory")
+            from docker.utils import kwargs_from_env
+
+            tls = kwargs_from_env(environment=dict(self.environ)).get("tls") or False
+            api = docker.APIClient(self.socket.url, version="auto", timeout=_LONG, tls=tls)
+            weakref.finalize(self, api.close)
+            return api
+
+    @cached_property
+    def version(self) -> Mapping[str, Any]:
+        """What the engine says about itself."""
+        with self.talking("ask for the version"):
+            version: Mapping[str, Any] = self.api.version()
+        return version
+
+    @cached_property
+    def info(self) -> Mapping[str, Any]:
+        """What the engine says about its host."""
+        with self.talking("ask about the host"):
+            info: Mapping[str, Any] = self.api.info()
+        return info
+
+    @cached_property
+    def namespace(self) -> Namespace:
+        """Whose images and containers are seen."""
+        return Namespace.from_environ(self.environ)
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether it is Podman that answers, whatever the socket is called."""
+        return any("Podman" in component.get("Name", "") for component in self.version.get("Components") or ())
+
+    @property
+    def is_rootless(self) -> bool:
+        """Whether uid 0 of a container is the user who runs the engine."""
+        return any("rootless" in option for option in self.info.get("SecurityOptions") or ())
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine sees this machine's folders, so that they can be mounted."""
+        return urlsplit(self.socket.url).scheme in ("unix", "http+unix", "npipe")
+
+    @property
+    def loads_parts(self) -> bool:
+        """Whether an image archive may leave out the layers that the engine has: Docker's own image store allows it."""
+        snapshotter = any("snapshotter" in str(value) for _, value in self.info.get("DriverStatus") or ())
+        return not self.is_podman and not snapshotter
+
+    def list_images(self, label: str) -> list[Mapping[str, Any]]:
+        """The images of the namespace that have a label, or a label of that value (`key=value`)."""
+        with self.talking("list the images"):
+            listed: list[Mapping[str, Any]] = self.api.images(filters={"label": label})
+        return [item for item in listed if self.namespace.holds(item.get("Labels"))]
+
+    def list_containers(self, label: str) -> list[Mapping[str, Any]]:
+        """The containers of the namespace that have a label, running or not."""
+        with self.talking("list the containers"):
+            listed: list[Mapping[str, Any]] = self.api.containers(all=True, filters={"label": label})
+        return [item for item in listed if self.namespace.holds(item.get("Labels"))]
+
+    @contextmanager
+    def talking(self, action: str) -> Iterator[None]:
+        """Turn the errors of the SDK and of the connection into EngineError; `action` says what was tried."""
+        try:
+            yield
+        except ModelyardError:
+            raise
+        except Exception as error:
+            raise self._translate(error, action) from error
+
+    def _translate(self, error: Exception, action: str) -> Exception:
+        from docker.errors import APIError, DockerException
+        from requests.exceptions import RequestException
+
+        if isinstance(error, APIError):
+            return explain_api_error(str(error.explanation or error), action, status=error.status_code)
+        if isinstance(error, DockerException | RequestException | OSError):
+            return EngineError(
+                f"{self.socket.engine}: no answer from {self.socket.url}, trying to {action}: {_reason(error)}",
+                hint=f"start it ({self.socket.start}), check that you may use its socket, or use --engine local",
+            )
+        return error
+
+
+def open_client(engine: str | None, environ: Mapping[str, str]) -> Client:
+    """Connect to an engine of images: the one that is named, else the first that is there; raise EngineError."""
+    if engine in (*ENGINES, None, "auto"):
+        found = find_socket(None if engine == "auto" else engine, environ)
+        return Client(found or require_socket(engine if engine in ENGINES else "docker", environ), environ)
+    raise EngineError(
+        f"the engine {engine!r} has no images that s2i could build on", hint=f"engines: {', '.join(ENGINES)}"
+    )
+
+
+def explain_api_error(said: str, action: str, *, status: int | None) -> ModelyardError:
+    """Make the error of an engine's refusal: the kind by what it said, the hint by what helps."""
+    message = f"the engine refused to {action}: {said.strip()}"
+    if "no space left on device" in said:
+        return EngineError(message, hint="free disk space: modelyard prune removes what no image uses")
+    if any(words in said for words in ("port is already allocated", "address already in use")):
+        return PortTakenError(message, hint="stop what uses the port, or publish another: PORT=<port>")
+    if "is already in use by container" in said or "name is already in use" in said:
+        return EngineError(message, hint="something else has a container of that name: remove it, or use --name")
+    if any(words in said for words in ("could not select device driver", "unresolvable CDI", "nvidia")):
+        return EngineError(
+            message,
+            hint="this host has no NVIDIA runtime: install the NVIDIA Container Toolkit, or build with VARIANT=cpu",
+        )
+    if status == 400 and "reference" in said:
+        return InputError(message, hint="write name:tag in small letters, digits and '.', '_', '-', '/'")
+    return EngineError(message)
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    for words in (
+        "No such file or directory",
+        "Permission denied",
+        "Connection refused",
+        "Connection reset",
+        "timed out",
+    ):
+        if words.lower() in text.lower():
+            return words
+    return text or type(error).__name__

@@ -1,0 +1,151 @@
+"""The engine of images behind the Protocols."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import TypeVar
+
+from modelyard.context import BuildContext
+from modelyard.engines.delegation import DelegatingEngine
+from modelyard.engines.docker.application import ApplicationPlan, application_labels, make_application
+from modelyard.engines.docker.builder_image import (
+    BASE_IMAGE,
+    BuilderPlan,
+    Platform,
+    ensure_base,
+    find_platform,
+    find_role,
+    make_roles,
+    plan_builder,
+)
+from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.containers import DockerContainers
+from modelyard.engines.docker.dependencies import DependencyPlan, make_dependencies
+from modelyard.engines.docker.images import DockerImages
+from modelyard.engines.docker.one_container import build_in_one, builds_in_one, one_container_key, plan_one
+from modelyard.engines.docker.profile import ContainerProfile, container_profile
+from modelyard.engines.docker.pruning import prune
+from modelyard.engines.docker.sockets import Socket, require_socket
+from modelyard.engines.local.home import Home
+from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
+from modelyard.engines.reference import normalise_tag
+from modelyard.errors import EngineError
+from modelyard.network import read_network_profile
+
+Made = TypeVar("Made")
+
+
+class DockerEngine(DelegatingEngine):
+    """Builds images in layers that follow what changes, and runs them; Docker and Podman alike."""
+
+    _containers: DockerContainers
+    _images: DockerImages
+
+    def __init__(self, socket: Socket, environ: Mapping[str, str]) -> None:
+        self.name = socket.engine
+        self.client = Client(socket, environ)
+        self._environ = environ
+        self._home = Home.from_environ(environ)
+        self._images = DockerImages(self.client)
+        self._containers = DockerContainers(self.client)
+
+    @classmethod
+    def from_environ(cls, name: str, environ: Mapping[str, str]) -> "DockerEngine":
+        """Open the engine `docker` or `podman` at the socket that the environment names, or the usual one."""
+        return cls(require_socket(name, environ), environ)
+
+    def build(self, context: BuildContext, *, tag: str, on_output: OnOutput = discard) -> Image:
+        """See ImageBuilder. What has not changed is found again by its digest, and no container is started for it."""
+        tag = normalise_tag(tag)
+        if builds_in_one(context):
+            key, make = self._in_one(context, on_output)
+        else:
+            key, make = self._in_layers(context, on_output)
+        with self._lock(f"image-{key}", on_output):
+            found = self._images.with_key(key)
+            if found is not None:
+                on_output(f"---> image {found.id[:12]}: nothing has changed, reused")
+            id = found.id if found is not None else make()
+            self._images.tag(id, tag)
+        return replace(self._images.get(id), reused=found is not None)
+
+    def remove(self, reference: str) -> Image:
+        """See ImageStore."""
+        image = self._images.find(reference)
+        self.check_unused(image, reference)
+        return self._images.remove(image, reference)
+
+    def prune(self) -> Pruned:
+        """See ImageStore."""
+        return prune(self.client)
+
+    def _in_layers(self, context: BuildContext, on_output: OnOutput) -> tuple[str, Callable[[], str]]:
+        """The key of the image and how to make it: dependencies shared, the source on top without a container."""
+        builder = plan_builder(context, self._environ)
+        platform = self._platform(builder, on_output)
+        plan = ApplicationPlan(context, DependencyPlan(context, builder, platform, self.client.namespace))
+
+        def make() -> str:
+            dependencies = self._dependencies(plan.dependencies, on_output)
+            on_output(f"---> source: lay {context.name} on it")
+            return make_application(self.client, plan, dependencies)
+
+        return plan.key, make
+
+    def _in_one(self, context: BuildContext, on_output: OnOutput) -> tuple[str, Callable[[], str]]:
+        """The key of the image and how to make it: everything in one container, by an assemble without stages."""
+        if (context.about.builder / "Dockerfile").is_file():
+            builder = self.builder(context, on_output)
+        else:
+            reference = self._environ.get(BASE_IMAGE) or context.arguments["BASE_IMAGE"]
+            builder = ensure_base(self.client, reference, on_output)
+        key = one_container_key(context, builder)
+
+        def make() -> str:
+            labels = application_labels(context, key, self.client.namespace)
+            with self.profile() as profile:
+                return build_in_one(self.client, plan_one(context, builder, labels), profile, on_output)
+
+        return key, make
+
+    def builder(self, context: BuildContext, on_output: OnOutput = discard) -> str:
+        """The id of a context's builder image, as s2i uses it; built where it is missing."""
+        plan = plan_builder(context, self._environ)
+        with self._lock(f"builder-{plan.key}", on_output):
+            if find_role(self.client, plan, "builder") is None:
+                with self.profile() as profile:
+                    make_roles(self.client, plan, ["platform", "toolbox", "builder"], profile, on_output)
+        found = find_role(self.client, plan, "builder")
+        return str(_made(found, plan)["Id"])
+
+    def _platform(self, plan: BuilderPlan, on_output: OnOutput) -> Platform:
+        found = find_platform(self.client, plan)
+        if found is not None:
+            return found
+        with self._lock(f"platform-{plan.platform_key}", on_output), self.profile() as profile:
+            if find_platform(self.client, plan) is None:
+                make_roles(self.client, plan, ["platform", "toolbox"], profile, on_output)
+        return _made(find_platform(self.client, plan), plan)
+
+    def _dependencies(self, plan: DependencyPlan, on_output: OnOutput) -> str:
+        with self._lock(f"dependencies-{plan.key}", on_output):
+            found = plan.find(self.client)
+            if found is not None:
+                on_output(f"---> requirements: equal ones are installed in {plan.tag}, reused")
+                return found
+            with self.profile() as profile:
+                return make_dependencies(self.client, plan, profile, on_output)
+
+    def profile(self) -> AbstractContextManager[ContainerProfile]:
+        """What commands in containers get of the user's network settings."""
+        return container_profile(read_network_profile(self._environ), self._environ)
+
+    def _lock(self, name: str, on_output: OnOutput) -> AbstractContextManager[int]:
+        waiting = f"---> another build makes the same {name.partition('-')[0]}: wait for that"
+        return self._home.lock(f"{self.name}-{name}", on_wait=lambda: on_output(waiting))
+
+
+def _made(found: Made | None, plan: BuilderPlan) -> Made:
+    if found is None:
+        raise EngineError(f"the builder image of {plan.name} is gone as soon as it was built", hint="build again")
+    return found

@@ -1,0 +1,48 @@
+"""Put layers on an image: exactly, by loading an archive, where the engine can; else by copying it in and a commit."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from modelyard.engines.docker.archive import Change, image_id, make_config, stream_archive
+from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.instructions import format_instructions
+from modelyard.engines.docker.workshop import open_workshop
+from modelyard.errors import EngineError
+
+
+def stack_layers(client: Client, parent: str, change: Change) -> str:
+    """Make the image that is `parent` with `change` on top; return its id.
+
+    Loaded, the same change on the same parent gives the same id on every machine. Committed, the id has the time in it.
+    """
+    with client.talking(f"look at {parent}"):
+        below: Mapping[str, Any] = client.api.inspect_image(parent)
+    if client.loads_parts:
+        return _load(client, below, change)
+    with open_workshop(client, parent, start=False, title=change.title) as workshop:
+        for _, layer in change.layers:
+            with layer.path.open("rb") as file:
+                workshop.upload(file, "/")
+        command = change.command if change.command is not None else below["Config"].get("Cmd") or ()
+        user = below["Config"].get("User") or "0"
+        return workshop.commit(title=change.title, changes=_instructions(change, command, user))
+
+
+def _load(client: Client, below: Mapping[str, Any], change: Change) -> str:
+    with client.talking(f"add {change.title}"):
+        history: Sequence[Mapping[str, Any]] = client.api.history(below["Id"])
+        config = make_config(below, history, change)
+        for event in client.api.load_image(stream_archive(config, change), quiet=True):
+            if "error" in event:
+                raise EngineError(f"the engine could not load {change.title}: {event['error']}")
+    return image_id(config)
+
+
+def _instructions(change: Change, command: Sequence[str], user: str) -> list[str]:
+    return [
+        *format_instructions("ENV", change.environment),
+        *format_instructions("LABEL", change.labels),
+        f"CMD {json.dumps(list(command))}",
+        f"USER {user}",
+    ]

@@ -1,0 +1,220 @@
+"""A container to build in: started idle, worked in by exec, committed or read from, and always removed.
+
+What a command needs to know (proxies, credentials of an index) goes to it with exec, so the container's configuration,
+and with it every image committed of it, has none of that.
+"""
+
+import codecs
+import os
+import re
+import secrets
+import socket
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.layer import ChunkReader
+from modelyard.engines.protocols import OnOutput
+from modelyard.errors import EngineError
+
+WORKSHOP = "modelyard-workshop"
+_NAME = re.compile(rf"/?{WORKSHOP}-(?P<host>[A-Za-z0-9]*)-(?P<pid>[0-9]+)-[0-9a-f]+")
+LAST_LINES = 40
+_IDLE = ["sleep", "2147483647"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """A folder or file of this machine, or a named volume of the engine, that a workshop sees at `target`."""
+
+    source: str
+    target: str
+    read_only: bool = True
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A container that runs nothing but what is asked of it."""
+
+    client: Client
+    id: str
+
+    def upload(self, archive: bytes | IO[bytes], target: str) -> None:
+        """Unpack a tar in the folder `target`."""
+        with self.client.talking(f"copy files into {target}"):
+            self.client.api.put_archive(self.id, target, archive)
+
+    @contextmanager
+    def download(self, path: str) -> Iterator[IO[bytes]]:
+        """The tar of a file or folder."""
+        with self.client.talking(f"read {path}"):
+            chunks, _ = self.client.api.get_archive(self.id, path)
+            yield ChunkReader(chunks)  # type: ignore[misc]
+
+    def execute(
+        self,
+        command: Sequence[str],
+        *,
+        user: str,
+        environment: Mapping[str, str],
+        on_output: OnOutput,
+        workdir: str | None = None,
+    ) -> tuple[int, list[str]]:
+        """Run a command to its end; return its exit code and its last lines."""
+        last: deque[str] = deque(maxlen=LAST_LINES)
+        with self.client.talking(f"run {command[0]}"):
+            api = self.client.api
+            process = api.exec_create(
+                self.id, list(command), user=user, environment=dict(environment), workdir=workdir
+            )["Id"]
+            with lines_of(api.exec_start(process, stream=True)) as lines:
+                for line in lines:
+                    last.append(line)
+                    on_output(line)
+            code = api.exec_inspect(process)["ExitCode"]
+        if code is None:
+            raise EngineError(
+                f"the engine went away while {command[0]} ran", hint="look at the engine's own log, and build again"
+            )
+        return int(code), list(last)
+
+    def stream(self, command: Sequence[str], target: IO[bytes]) -> int:
+        """Run a command, write its standard output to a file as bytes, and return its exit code."""
+        with self.client.talking(f"run {command[0]}"):
+            api = self.client.api
+            process = api.exec_create(self.id, list(command), stderr=False)["Id"]
+            output = api.exec_start(process, stream=True)
+            try:
+                for chunk in output:
+                    target.write(chunk)
+            finally:
+                with suppress(OSError):
+                    output.close()
+                output._response.close()
+            return int(api.exec_inspect(process)["ExitCode"])
+
+    def commit(self, *, title: str, changes: Iterable[str]) -> str:
+        """Make an image of what is there now; return its id."""
+        with self.client.talking("commit the container"):
+            made = self.client.api.commit(self.id, message=title, pause=False, changes=list(changes))
+        return str(made["Id"])
+
+
+@contextmanager
+def open_workshop(
+    client: Client,
+    image: str,
+    *,
+    folders: Iterable[Folder] = (),
+    network: str | None = None,
+    start: bool = True,
+    title: str = "",
+    **options: Any,
+) -> Iterator[Workshop]:
+    """Start an idle container of `image`; remove it at the end, whatever happened.
+
+    Without `start` it only exists, to copy files in and out. `title` is what `docker history` shows for a commit.
+    """
+    with client.talking(f"create a container of {image}"):
+        api = client.api
+        host = api.create_host_config(
+            binds=[f"{item.source}:{item.target}{':ro' if item.read_only else ''}" for item in folders],
+            network_mode=network,
+            **options,
+        )
+        container = api.create_container(
+            image,
+            command=_IDLE if start else [title or "files"],
+            entrypoint=[] if start else None,
+            user="0",
+            host_config=host,
+            name=make_name(),
+            use_config_proxy=False,  # a proxy's password would become part of the image
+        )["Id"]
+    try:
+        if start:
+            with client.talking(f"start a container of {image}"):
+                api.start(container)
+        yield Workshop(client, container)
+    finally:
+        remove_container(client, container)
+
+
+def remove_container(client: Client, id: str) -> None:
+    """Remove a container, running or not, with its anonymous volumes; it may be gone already."""
+    from docker.errors import APIError, NotFound
+    from requests.exceptions import ConnectionError as Unreachable
+
+    if not client.socket.exists:
+        return
+    try:
+        client.api.remove_container(id, force=True, v=True)
+    except (NotFound, Unreachable):
+        return
+    except APIError as error:
+        if error.status_code != 409:  # its removal goes on already
+            raise
+
+
+def make_name() -> str:
+    """A container's name that says which process of which machine works in it; `prune` reads it."""
+    return f"{WORKSHOP}-{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Tell whether the process that works in a workshop is gone; one of another machine is never taken for gone."""
+    match = _NAME.fullmatch(name)
+    if match is None or match["host"] != _host():
+        return False
+    try:
+        os.kill(int(match["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9]", "", socket.gethostname())
+
+
+@contextmanager
+def lines_of(stream: Any) -> Iterator[Iterator[str]]:
+    """The lines of an SDK's stream, which is closed with its socket in the end: the SDK forgets the socket."""
+    try:
+        yield split_lines(stream)
+    finally:
+        with suppress(OSError):
+            stream.close()
+        stream._response.close()
+
+
+def split_lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """The lines of an output that comes in pieces, which break lines and characters anywhere.
+
+    >>> list(split_lines([b"a\\nb", b"c\\r\\n", b"end"]))
+    ['a', 'bc', 'end']
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    pending = ""
+    for chunk in chunks:
+        *lines, pending = (pending + decoder.decode(chunk)).split("\n")
+        yield from (line.removesuffix("\r") for line in lines)
+    pending += decoder.decode(b"", final=True)
+    if pending:
+        yield pending
+
+
+@contextmanager
+def copied(workshop: Workshop, path: str) -> Iterator[IO[bytes]]:
+    """A temporary file with the tar of `path`, to read more than once."""
+    with TemporaryFile() as file, workshop.download(path) as archive:
+        while block := archive.read(1 << 20):
+            file.write(block)
+        file.seek(0)
+        yield file

@@ -1,0 +1,83 @@
+"""The embedded engine behind the Protocols."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from modelyard.context import BuildContext
+from modelyard.engines.delegation import DelegatingEngine
+from modelyard.engines.local.builder import LocalBuilder
+from modelyard.engines.local.containers import RECORD as CONTAINER_RECORD
+from modelyard.engines.local.containers import LocalContainers
+from modelyard.engines.local.environments import environment_path, make_environment, plan_requirements
+from modelyard.engines.local.home import Home, explaining_disk_errors, measure_tree, remove_tree
+from modelyard.engines.local.images import RECORD, LocalImages
+from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
+
+
+class LocalEngine(DelegatingEngine):
+    """Builds with directories, runs with process groups; `environ` is the user's environment."""
+
+    name = "local"
+
+    _containers: LocalContainers
+    _images: LocalImages
+
+    def __init__(self, home: Home, environ: Mapping[str, str]) -> None:
+        self.home = home
+        self.environ = environ
+        self._images = LocalImages(home)
+        self._builder = LocalBuilder(home, environ)
+        self._containers = LocalContainers(home, environ)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "LocalEngine":
+        """Open the engine whose home the environment names."""
+        return cls(Home.from_environ(environ), environ)
+
+    def build(self, context: BuildContext, *, tag: str, on_output: OnOutput = discard) -> Image:
+        """See ImageBuilder."""
+        with explaining_disk_errors():
+            return self._builder.build(context, tag=tag, on_output=on_output)
+
+    def environment_for(self, requirements: Path, *, on_output: OnOutput = discard) -> Path:
+        """Make, or find, the environment of a requirements file, and return the virtual environment's folder."""
+        with TemporaryDirectory(prefix="modelyard-") as folder, self.home.lock("store", shared=True):
+            plan = plan_requirements(requirements, Path(folder), self.environ)
+            make_environment(self.home, plan, self.environ, on_output)
+            return environment_path(self.home, plan.key)
+
+    def refresh(self, name: str, image: str) -> bool:
+        """See Refresher."""
+        return self._containers.refresh(name, image)
+
+    def remove(self, reference: str) -> Image:
+        """See ImageStore."""
+        with self.home.lock("store"):
+            image = self._images.find(reference)
+            self.check_unused(image, reference)
+            return self._images.remove(image, reference)
+
+    def prune(self) -> Pruned:
+        """See ImageStore."""
+        with self.home.lock("store"):
+            ended = [item for item in self._containers.all() if item.status == "exited"]
+            folders = [self.home.containers / item.id for item in ended]
+            in_use = {item.image for item in self.containers()}
+            images = [item for item in self.images() if not item.tags and item.id not in in_use]
+            folders += [self.home.images / item.id for item in images]
+            kept = {item.id for item in self.images()} - {item.id for item in images}
+            used = {folder for id in kept for folder in self._images.used_folders(id)}
+            environments = [path for path in self.home.environments.glob("*") if path not in used]
+            folders += [*environments, *(path for path in self.home.libs.glob("*") if path not in used)]
+            folders += [path for path in self.home.images.glob("*") if not (path / RECORD).is_file()]
+            folders += [path for path in self.home.containers.glob("*") if not (path / CONTAINER_RECORD).is_file()]
+            freed = sum(map(measure_tree, folders))
+            for folder in folders:
+                remove_tree(folder)
+        return Pruned(
+            images=tuple(item.id for item in images),
+            environments=tuple(path.name for path in environments if not path.name.startswith(".")),
+            containers=tuple(item.name for item in ended),
+            freed=freed,
+        )

@@ -1,0 +1,240 @@
+"""Environments of the embedded engine: one a key, shared by every image with the same, made under a lock."""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modelyard.context import BuildContext
+from modelyard.context.build_context import ContextEnvironment, digest_parts
+from modelyard.context.requirements import requirement_lines
+from modelyard.engines.local.home import Home, measure_tree, read_record, remove_tree, write_record
+from modelyard.engines.local.lib import RUNTIME, digest_runtime, install_runtime
+from modelyard.engines.local.process import inherit, run_command
+from modelyard.engines.protocols import OnOutput
+from modelyard.errors import BuildError, EngineError
+from modelyard.network import read_network_profile
+from modelyard.runtime.pythons import find_python
+from modelyard.runtime.variants import ARGUMENTS
+
+MARKER = "environment.json"
+RECIPE = ("assemble.py", "groups.py", "installation.py", "pythons.py", "variants.py")
+_NEEDS_ROOT = re.compile(r"^\s*(sudo|apt|apt-get|yum|dnf|microdnf|apk|zypper|pacman)\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentPlan:
+    """An environment that an image needs: `source` holds its requirements.txt and perhaps setup.sh, .python-version."""
+
+    name: str
+    owner: str
+    """What it is made for, as errors name it."""
+    key: str
+    source: Path
+    command: tuple[str, ...]
+    """What makes it: the builder's assemble script."""
+    arguments: Mapping[str, str]
+    requirements: tuple[str, ...]
+    requirements_file: str
+    python: str
+    """What describes the interpreter that it is made of."""
+
+
+def plan_environments(context: BuildContext, environ: Mapping[str, str]) -> tuple[EnvironmentPlan, ...]:
+    """The environments of a build context: its own, and the builder's `gateway` where it has requirements."""
+    script = context.scripts / "assemble"
+    recipe = [script.read_bytes(), *((RUNTIME / name).read_bytes() for name in RECIPE)]
+    arguments = {name: context.arguments.get(name, "") for name in ARGUMENTS}
+
+    def plan(environment: ContextEnvironment, owner: str) -> EnvironmentPlan:
+        python = describe_python(environ) if environment.python is None else find_own_python(environment, environ)
+        parts = [*recipe, *map(str.encode, [python, *arguments.values(), environment.digest])]
+        return EnvironmentPlan(
+            name=environment.name,
+            owner=owner,
+            key=digest_parts(parts)[:32],
+            source=environment.folder,
+            command=("bash", str(script)),
+            arguments=arguments,
+            requirements=environment.requirements,
+            requirements_file=environment.requirements_file,
+            python=python,
+        )
+
+    plans = [plan(environment, context.name) for environment in context.environments]
+    gateway = context.about.builder / "requirements.txt"
+    if gateway.is_file():
+        owner = f"builders/{context.about.builder.name}"
+        lines = tuple(text for _, text in requirement_lines(gateway))
+        server = ContextEnvironment(
+            name="gateway",
+            folder=context.about.builder,
+            python=None,
+            requirements=lines,
+            requirements_file=f"{owner}/requirements.txt",
+            digest=digest_parts(map(str.encode, lines)),
+        )
+        plans.append(plan(server, owner))
+    return tuple(plans)
+
+
+def plan_requirements(requirements: Path, source: Path, environ: Mapping[str, str]) -> EnvironmentPlan:
+    """An environment of a requirements file and nothing else, for a script that is no model's.
+
+    `source` is an empty folder, which becomes the source that it is installed from.
+    """
+    shutil.copyfile(requirements, source / "requirements.txt")
+    lines = tuple(text for _, text in requirement_lines(requirements))
+    python = describe_python(environ)
+    recipe = [(RUNTIME / name).read_bytes() for name in RECIPE]
+    return EnvironmentPlan(
+        name=requirements.name,
+        owner=requirements.name,
+        key=digest_parts([*recipe, *map(str.encode, [python, *lines])])[:32],
+        source=source,
+        command=(sys.executable, "-m", "modelyard.runtime.assemble"),
+        arguments={},
+        requirements=lines,
+        requirements_file=str(requirements),
+        python=python,
+    )
+
+
+def describe_python(environ: Mapping[str, str]) -> str:
+    """Name the interpreter that environments are made of: two that differ here do not share one."""
+    chosen = environ.get("MODELYARD_PYTHON")
+    if not chosen or Path(chosen) == Path(sys.executable):
+        return f"{sys.version} {sys.platform} {platform.machine()} {sys.base_prefix}"
+    try:
+        return _describe_interpreter(chosen)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise EngineError(
+            f"MODELYARD_PYTHON={chosen} does not run: {error}", hint="name a Python interpreter"
+        ) from None
+
+
+def find_own_python(environment: ContextEnvironment, environ: Mapping[str, str]) -> str:
+    """Name the interpreter of an environment that asks for a Python; raise InputError where it is not here."""
+    found = find_python(
+        environment.python,
+        default=environ.get("MODELYARD_PYTHON") or sys.executable,
+        uv=find_uv(environ),
+        environ=environ,
+        asked_by=f"the environment {environment.name!r} ({environment.requirements_file})",
+    )
+    return _describe_interpreter(found)
+
+
+def _describe_interpreter(python: str) -> str:
+    code = "import platform, sys; print(sys.version, sys.platform, platform.machine(), sys.base_prefix)"
+    return subprocess.run([python, "-I", "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def environment_path(home: Home, key: str) -> Path:
+    """The virtual environment of a key."""
+    return home.environments / key / "default"
+
+
+def is_made(home: Home, key: str) -> bool:
+    """Tell whether the environment of a key is there, whole."""
+    return (home.environments / key / MARKER).is_file()
+
+
+def make_environment(home: Home, plan: EnvironmentPlan, environ: Mapping[str, str], on_output: OnOutput) -> bool:
+    """Make an environment unless it is there; return whether it was made. Failure leaves nothing behind."""
+    folder = home.environments / plan.key
+    if is_made(home, plan.key):
+        on_output(f"---> environment {plan.name} {plan.key[:12]}: equal requirements are installed already, reused")
+        return False
+    waiting = f"---> environment {plan.name} {plan.key[:12]}: another build is making it, wait for that"
+    with home.lock(f"environment-{plan.key}", on_wait=lambda: on_output(waiting)) as lock:
+        if is_made(home, plan.key):
+            on_output(f"---> environment {plan.name} {plan.key[:12]}: made by that other build, reused")
+            return False
+        remove_tree(folder)
+        folder.mkdir(parents=True)
+        try:
+            lib = install_runtime(home, digest_runtime())
+            _assemble(plan, folder, lib, environ, on_output, lock)
+            about = {
+                "schema": 1,
+                "key": plan.key,
+                "created": datetime.now(UTC).isoformat(),
+                "python": plan.python,
+                "requirements": list(plan.requirements),
+                "size": measure_tree(folder),
+            }
+            write_record(folder / MARKER, about)
+        except BaseException:
+            remove_tree(folder)
+            raise
+    return True
+
+
+def environment_size(home: Home, key: str) -> int:
+    """The bytes of an environment, as measured when it was made."""
+    record = read_record(home.environments / key / MARKER)
+    return int(record["size"]) if record else 0
+
+
+def find_uv(environ: Mapping[str, str]) -> str:
+    """The uv that makes environments: $UV, else the one that modelyard was installed with."""
+    if environ.get("UV"):
+        return environ["UV"]
+    import uv  # loads on use: a build that changes no environment needs none
+
+    return os.fspath(uv.find_uv_bin())
+
+
+def _assemble(
+    plan: EnvironmentPlan, folder: Path, lib: Path, environ: Mapping[str, str], on_output: OnOutput, lock: int
+) -> None:
+    skips_setup = bool(environ.get("MODELYARD_SKIP_SETUP"))
+    variables = {
+        # Most modules of a large package are never imported, and the first import compiles those that are.
+        "UV_COMPILE_BYTECODE": "0",
+        **inherit(environ),
+        **plan.arguments,
+        **read_network_profile(environ).variables,
+        "APP_ROOT": str(folder / "app"),
+        "S2I_SOURCE": str(plan.source),
+        "MODELYARD_LIB": str(lib),
+        "PYTHONPATH": str(lib),
+        "MODELYARD_ENVIRONMENTS": str(folder),
+        "MODELYARD_PYTHON": environ.get("MODELYARD_PYTHON") or sys.executable,
+        "MODELYARD_STAGES": "requirements" if skips_setup else "setup requirements",
+        "MODELYARD_GROUPS": "default",  # each has a folder, a key and an assemble of its own
+        "MODELYARD_REQUIREMENTS_FILE": plan.requirements_file,
+        "UV": find_uv(environ),
+    }
+    code, last = run_command(plan.command, environ=variables, on_output=on_output, locks=[lock])
+    if code:
+        raise explain_build_failure(plan.owner, code, last, hint=_root_hint(plan.source / "setup.sh", last))
+
+
+def explain_build_failure(what: str, code: int, last: list[str], *, hint: str | None = None) -> BuildError:
+    """Make the error of a failed assemble: the step, the exit code, the last lines, and the hint they end with."""
+    marks = [number for number, line in enumerate(last) if line.startswith("---> ")]
+    step = f" at {last[marks[-1]].removeprefix('---> ')!r}" if marks else ""
+    said = last[marks[-1] + 1 :] if marks else last
+    own_hint = next((line.strip().removeprefix("hint: ") for line in last[-1:] if line.startswith("  hint: ")), None)
+    shown = said[:-1] if own_hint else said
+    text = "\n".join(f"  {line}" for line in shown[-15:])
+    return BuildError(f"assemble of {what} failed{step} with exit code {code}:\n{text}", hint=hint or own_hint)
+
+
+def _root_hint(script: Path, last: list[str]) -> str | None:
+    failed_in_setup = any(line.startswith("error: setup.sh failed") for line in last)
+    if os.geteuid() == 0 or not failed_in_setup or not _NEEDS_ROOT.search(script.read_text(errors="replace")):
+        return None
+    return (
+        "setup.sh installs native packages, which needs root, and the local engine runs it on this machine as you. "
+        "Install them yourself (sudo bash setup.sh) and build again with MODELYARD_SKIP_SETUP=1, or use an engine with "
+        "containers"
+    )

@@ -1,0 +1,122 @@
+"""The embedded engine's home: where its folders lie, its locks, and writing records whole or not at all."""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.errors import EngineError
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """`environments/`, `lib/`, `images/`, `tags/`, `containers/` and `locks/` below `root`."""
+
+    root: Path
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> "Home":
+        """$MODELYARD_HOME, else modelyard/ in $XDG_DATA_HOME, else in ~/.local/share."""
+        if environ.get("MODELYARD_HOME"):
+            return cls(Path(environ["MODELYARD_HOME"]).expanduser().absolute())
+        data = environ.get("XDG_DATA_HOME") or Path(environ.get("HOME") or Path.home(), ".local", "share")
+        return cls(Path(data, "modelyard").absolute())
+
+    @property
+    def environments(self) -> Path:
+        """One folder a key, with a virtual environment each."""
+        return self.root / "environments"
+
+    @property
+    def images(self) -> Path:
+        """One folder an image id."""
+        return self.root / "images"
+
+    @property
+    def libs(self) -> Path:
+        """One folder a digest, with the runtime as images carry it."""
+        return self.root / "lib"
+
+    @property
+    def tags(self) -> Path:
+        """One file a tag, with an image id."""
+        return self.root / "tags"
+
+    @property
+    def containers(self) -> Path:
+        """One folder a container id."""
+        return self.root / "containers"
+
+    @contextmanager
+    def lock(self, name: str, *, shared: bool = False, on_wait: Callable[[], None] = nothing) -> Iterator[int]:
+        """Hold a lock between processes; yields its descriptor.
+
+        A child that inherits the descriptor holds the lock as well, so that work it goes on with when this process is
+        killed is not taken for finished.
+        """
+        path = self.root / "locks" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        try:
+            try:
+                fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+            except BlockingIOError:
+                on_wait()
+                fcntl.flock(descriptor, operation)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def explaining_disk_errors() -> Iterator[None]:
+    """Make what the file system refuses (no space, no permission) an error that says what and where."""
+    try:
+        yield
+    except OSError as error:
+        hint = "free disk space: modelyard prune" if error.errno == errno.ENOSPC else "is MODELYARD_HOME writable?"
+        raise EngineError(f"{error.filename or 'the disk'}: {error.strerror or error}", hint=hint) from error
+
+
+def write_record(path: Path, record: Mapping[str, object]) -> None:
+    """Write a JSON file so that a reader sees the old one or the new one, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read a JSON file that `write_record` wrote; None where there is none."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return record
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder, and make it look gone at once: a folder that is half removed never carries its old name."""
+    if not path.exists():
+        return
+    gone = path.with_name(f".{path.name}.{os.getpid()}.gone")
+    path.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def measure_tree(path: Path) -> int:
+    """The bytes of all files below a folder, links not followed."""
+    total = 0
+    for folder, _, files in os.walk(path):
+        total += sum(os.lstat(os.path.join(folder, file)).st_size for file in files)  # noqa: PTH118 (ten thousand files)
+    return total

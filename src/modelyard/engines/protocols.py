@@ -1,0 +1,174 @@
+"""What an engine can do: build application images, run containers of them, keep a store of images."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Literal, Protocol, runtime_checkable
+
+from modelyard.context import BuildContext
+from modelyard.errors import InputError
+from modelyard.workspace import Kind
+
+OnOutput = Callable[[str], None]
+"""Takes one line of an engine's output, without its line end."""
+
+Status = Literal["running", "exited"]
+
+
+def discard(line: str) -> None:
+    """Take a line of output and do nothing with it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """An application image: what `build` made of a build context."""
+
+    id: str
+    tags: tuple[str, ...]
+    kind: Kind
+    name: str
+    """The full name of the model directory or `all/` it was built from."""
+    labels: Mapping[str, str]
+    environment: Mapping[str, str]
+    size: int
+    """Bytes of its source and its environments; images that share an environment each count it."""
+    created: datetime
+    reused: bool = False
+    """Nothing had changed: `build` found this image and started no process."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """A run of an application image, going on or ended."""
+
+    id: str
+    name: str
+    image: str
+    """The image's id."""
+    status: Status
+    exit_code: int | None
+    """None while it runs, and where its end was not seen (the machine went down)."""
+    host: str | None
+    port: int | None
+    """Where it is published; None for a run that publishes nothing."""
+    pid: int | None
+    created: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """A folder of this machine that a container sees at `target`, a path below its APP_ROOT such as `models`."""
+
+    source: Path
+    target: str
+    read_only: bool = False
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.target)
+        if path.is_absolute() or not path.parts or ".." in path.parts:
+            raise InputError(
+                f"{self.target!r} is no place to mount {self.source}", hint="name a folder below the application root"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What `prune` removed."""
+
+    images: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+    containers: tuple[str, ...] = ()
+    freed: int = 0
+    """Bytes."""
+
+
+class ImageBuilder(Protocol):
+    """Makes application images of build contexts."""
+
+    def build(self, context: BuildContext, *, tag: str, on_output: OnOutput = discard) -> Image:
+        """Build `context`, tag the image and return it; an image of the same content is reused.
+
+        Raises BuildError with the step, the exit code and the last lines, and leaves nothing half-made behind.
+        """
+
+
+class ContainerRunner(Protocol):
+    """Runs application images. `image` is a tag, an id or the start of an id."""
+
+    def run(
+        self,
+        image: str,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] = ...,
+        mounts: Sequence[Mount] = (),
+        on_output: OnOutput = discard,
+    ) -> int:
+        """Run in the foreground until it ends, remove the container and return its exit code (128 + n for a signal).
+
+        What interrupts the caller (Ctrl-C) stops the container.
+        """
+
+    def serve(
+        self,
+        image: str,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] = ...,
+        mounts: Sequence[Mount] = (),
+        host: str = "127.0.0.1",
+        port: int = 5111,
+    ) -> Container:
+        """Start in the background, published at host:port, and return at once; it outlives the caller.
+
+        An ended container of the same name is replaced. Raises PortTakenError, and EngineError where a container of
+        that name runs.
+        """
+
+    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
+        """The running containers, newest first; with `all` also those that ended."""
+
+    def container(self, name: str) -> Container:
+        """The container of that name or id; raise EngineError where there is none."""
+
+    def logs(self, name: str, *, follow: bool = False) -> Iterator[str]:
+        """The lines a container wrote; `follow` goes on until it ends."""
+
+    def stop(self, name: str, *, grace: float = 10.0) -> Container:
+        """Ask a container to end, kill it after `grace` seconds, and return how it ended."""
+
+
+class ImageStore(Protocol):
+    """The application images that an engine keeps."""
+
+    def images(self) -> tuple[Image, ...]:
+        """Every image, newest first."""
+
+    def inspect(self, reference: str) -> Image:
+        """The image of that tag, id or start of an id; raise EngineError where there is none, or more than one."""
+
+    def remove(self, reference: str) -> Image:
+        """Remove a tag, and with its last tag the image; raise EngineError while a container runs it."""
+
+    def prune(self) -> Pruned:
+        """Remove what nothing uses: ended containers, untagged images, environments of no image, what was half-made."""
+
+
+@runtime_checkable
+class Refresher(Protocol):
+    """An engine that can give a running daemon new source."""
+
+    def refresh(self, name: str, image: str) -> bool:
+        """Put the source of `image` into a running container and have it load that.
+
+        False, with nothing done, where the image differs in more than its source: then only a new container will do.
+        """
+
+
+class Engine(ImageBuilder, ContainerRunner, ImageStore, Protocol):
+    """All three, under a name."""
+
+    @property
+    def name(self) -> str:
+        """`local`, `docker`."""

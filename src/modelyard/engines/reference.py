@@ -1,0 +1,25 @@
+"""Image references: `name[/name...][:tag]`. One grammar for every engine."""
+
+import re
+
+from modelyard.errors import InputError
+
+_NAME = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
+# A registry: the first part, when it looks like a host (as Docker tells it from a name).
+_HOST = r"(?=[^/]*[.:]|localhost/)[A-Za-z0-9]+(?:[.-]+[A-Za-z0-9]+)*(?::[0-9]+)?"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_REFERENCE = re.compile(rf"(?P<name>(?:{_HOST}/)?{_NAME}(?:/{_NAME})*)(?::(?P<tag>{_TAG}))?")
+
+
+def normalise_tag(text: str) -> str:
+    """Write a tag in full; raise InputError for what is no reference.
+
+    >>> normalise_tag("income/rf")
+    'income/rf:latest'
+    """
+    match = _REFERENCE.fullmatch(text)
+    if match is None:
+        raise InputError(
+            f"{text!r} is no image tag", hint="write name:tag in small letters, digits and '.', '_', '-', '/'"
+        )
+    return f"{match['name']}:{match['tag'] or 'latest'}"
