@@ -1,0 +1,1 @@
+"""Training helpers that every project shares: tables, splits, features, metrics, downloads."""

@@ -1,0 +1,89 @@
+"""metaData-models.json: no entry is lost, whoever writes at the same time and whatever fails."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from common_utils.model_records import RECORDS, add_model, expected_digest, find_model, read_records
+from utils.errors import ModelBinaryError
+
+WRITER = """
+import sys
+from common_utils.model_records import add_model
+for number in range(20):
+    name = f"{sys.argv[2]}-{number}"
+    add_model(sys.argv[1], {"id": name, "file": f"{name}.pth"}, name.encode())
+"""
+
+
+def add(folder, name, **more):
+    return add_model(folder, {"id": name, "file": f"modelFile-{name}.pth", **more}, name.encode())
+
+
+def test_writers_at_the_same_time_lose_no_entry(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), name], env=environment) for name in "abcd"
+    ]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    records = read_records(tmp_path)
+    assert len({record["id"] for record in records}) == 80
+    assert all((tmp_path / record["file"]).read_text() == record["id"] for record in records)
+    assert not list(tmp_path.glob("*.part")) and not list(tmp_path.glob(".*"))
+
+
+def test_a_model_whose_entry_cannot_be_written_leaves_no_file(tmp_path):
+    (tmp_path / RECORDS).write_text("{ no json")
+    with pytest.raises(ModelBinaryError, match="no list of saved models"):
+        add(tmp_path, "a")
+    assert [path.name for path in tmp_path.iterdir()] == [RECORDS]
+
+
+def test_an_entry_that_json_cannot_hold_leaves_everything_as_it_was(tmp_path):
+    add(tmp_path, "a")
+    before = (tmp_path / RECORDS).read_bytes()
+    with pytest.raises(ValueError):
+        add(tmp_path, "b", loss=float("nan"))
+    assert (tmp_path / RECORDS).read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_model_is_found_by_id_file_path_or_as_the_latest(tmp_path):
+    first, second = add(tmp_path, "a"), add(tmp_path, "b")
+    assert find_model(tmp_path) == second
+    assert find_model(tmp_path, "a") == find_model(tmp_path, first.name) == find_model(tmp_path, str(first)) == first
+
+
+def test_a_file_without_an_entry_is_found_by_its_name(tmp_path):
+    (tmp_path / "mainModel.pth").write_bytes(b"")
+    assert find_model(tmp_path, "mainModel.pth") == tmp_path / "mainModel.pth"
+
+
+def test_an_unknown_model_is_named_with_those_there_are(tmp_path):
+    add(tmp_path, "a")
+    with pytest.raises(ModelBinaryError, match=r"no saved model 'nope' \(the newest: a\)"):
+        find_model(tmp_path, "nope")
+    with pytest.raises(ModelBinaryError, match=r"no saved model 'latest' \(the newest: none\)"):
+        find_model(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"models": [{"id": "a"}]}', '{"models": 3}', ""])
+def test_a_file_that_is_no_list_of_models_is_an_error(tmp_path, content):
+    (tmp_path / RECORDS).write_text(content)
+    with pytest.raises(ModelBinaryError, match=RECORDS):
+        read_records(tmp_path)
+
+
+def test_the_digest_of_an_entry(tmp_path):
+    path = add(tmp_path, "a", sha256="00")
+    assert expected_digest(path) == "00" and expected_digest(tmp_path / "other") is None
+
+
+def test_the_file_is_plain_json(tmp_path):
+    add(tmp_path, "a")
+    assert json.loads((tmp_path / RECORDS).read_text()) == {
+        "schema": 1,
+        "models": [{"id": "a", "file": "modelFile-a.pth"}],
+    }
