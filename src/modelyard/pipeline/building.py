@@ -1,0 +1,151 @@
+"""Build an image: stage the context, let the engine assemble it, or run the workspace's own build.sh."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from modelyard.context import BuildContext, load_context, stage_combined, stage_model
+from modelyard.engines.protocols import Engine, Image
+from modelyard.errors import BuildError, InputError, WorkspaceError
+from modelyard.house import house_root
+from modelyard.pipeline.reporter import OnOutput, Reporter
+from modelyard.pipeline.script import run_script
+from modelyard.pipeline.subject import Subject, default_tag
+from modelyard.probe import check_model
+from modelyard.workspace import ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
+
+BUILD_SCRIPT = "build.sh"
+# Set while build.sh runs: a `modelyard build` in it builds, and does not run build.sh again.
+_INSIDE = "MODELYARD_INSIDE_BUILD_SCRIPT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildRequest:
+    """What to build, and how its image is to be called."""
+
+    workspace: Workspace
+    subject: Subject
+    kind: Kind
+    tag: str | None = None
+    variant: str = "cpu"
+    with_models: bool = False
+    builder: str | None = None
+
+    @property
+    def image_tag(self) -> str:
+        """The tag asked for, else the default one."""
+        return self.tag or default_tag(self.subject, self.kind)
+
+
+@contextmanager
+def staged(request: BuildRequest) -> Iterator[BuildContext]:
+    """Stage the context in a temporary directory that is gone afterwards."""
+    with TemporaryDirectory(prefix="modelyard-context-") as folder:
+        yield stage(request, Path(folder))
+
+
+def stage(request: BuildRequest, root: Path) -> BuildContext:
+    """Lay out the build context below `root`; raise InputError for everything that is wrong in the model directory."""
+    if isinstance(request.subject, ModelDirectory):
+        check_model(request.workspace, request.subject, kind=request.kind)
+        return stage_model(
+            request.workspace,
+            request.subject,
+            request.kind,
+            root,
+            variant=request.variant,
+            with_models=request.with_models,
+            builder=request.builder,
+        )
+    if request.kind == "train":
+        raise InputError(f"{request.subject.path}: an all/ has no train image", hint="train its models: make train-all")
+    if not (request.subject.path / ENVIRONMENT_FILE).is_file():
+        raise WorkspaceError(f"{request.subject.path}: not generated yet", hint="make generate, or modelyard generate")
+    return stage_combined(
+        request.workspace,
+        request.subject,
+        root,
+        variant=request.variant,
+        with_models=request.with_models,
+        builder=request.builder,
+    )
+
+
+def build_image(request: BuildRequest, engine: Engine, reporter: Reporter) -> Image:
+    """Build the image of a subject; an edited build.sh of the workspace decides how.
+
+    Raises InputError for what is wrong in the model directory, BuildError where assembling failed.
+    """
+    with reporter.step(f"building {request.image_tag}") as step:
+        if is_build_script_edited(request.workspace):
+            _run_build_script(request, engine, step.output)
+            image = engine.inspect(request.image_tag)
+        else:
+            with staged(request) as context:
+                image = engine.build(context, tag=request.image_tag, on_output=step.output)
+        step.done(f"{request.image_tag} is unchanged" if image.reused else f"built {request.image_tag}")
+    return image
+
+
+def build_context(root: Path, *, tag: str, engine: Engine, reporter: Reporter) -> Image:
+    """Build an image of a context that was staged before, and perhaps edited since."""
+    with reporter.step(f"building {tag}") as step:
+        image = engine.build(load_context(root), tag=tag, on_output=step.output)
+        step.done(f"{tag} is unchanged" if image.reused else f"built {tag}")
+    return image
+
+
+def is_build_script_edited(workspace: Workspace) -> bool:
+    """Tell whether the workspace's build.sh does something else than the one that comes with the tool."""
+    script = workspace.root / BUILD_SCRIPT
+    if os.environ.get(_INSIDE) == str(script):
+        return False
+    return script.is_file() and script.read_bytes() != (house_root() / BUILD_SCRIPT).read_bytes()
+
+
+def describe_build(request: BuildRequest) -> list[str]:
+    """Say what a build would do, without an engine: the plan of `--dry-run`."""
+    if is_build_script_edited(request.workspace):
+        return [
+            f"run {request.workspace.root / BUILD_SCRIPT} {request.image_tag} {request.subject.path} {request.kind}"
+        ]
+    with staged(request) as context:
+        files = sorted(path for path in context.source.rglob("*") if path.is_file())
+        return [
+            f"stage {len(files)} files as upload/src (digest {context.source_digest[:12]}):",
+            *(f"  {path.relative_to(context.source)}" for path in files),
+            f"assemble with {context.about.builder}, variant {request.variant}:",
+            *_describe_environments(context),
+            f"tag the image {request.image_tag}",
+        ]
+
+
+def _describe_environments(context: BuildContext) -> Iterator[str]:
+    for environment in context.environments:
+        if len(context.environments) > 1 or environment.python:
+            python = f" of Python {environment.python}" if environment.python else ""
+            yield f"  make the environment {environment.name}{python}"
+        yield from (f"  install {line}" for line in environment.requirements)
+
+
+def _run_build_script(request: BuildRequest, engine: Engine, output: OnOutput) -> None:
+    script = request.workspace.root / BUILD_SCRIPT
+    if request.builder is not None:
+        raise InputError(f"--builder {request.builder}: {script} is edited and names the builder", hint="edit it there")
+    environ = {
+        **os.environ,
+        _INSIDE: str(script),
+        "MODELYARD": str(Path(sys.executable).with_name("modelyard")),
+        "MODELYARD_ENGINE": engine.name,
+        "VARIANT": request.variant,
+        "MODELYARD_WITH_MODELS": str(int(request.with_models)),
+    }
+    code = run_script(
+        [str(script), request.image_tag, str(request.subject.path), request.kind], environ=environ, output=output
+    )
+    if code != 0:
+        raise BuildError(f"{script} exited with {code}", hint="what it printed stands above; bash -x shows more")

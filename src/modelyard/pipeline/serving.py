@@ -1,0 +1,171 @@
+"""Serve a subject: build its daemon image, start it, wait until every model has loaded."""
+
+import filecmp
+import os
+import shutil
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any
+
+from modelyard.engines.protocols import Container, Engine, Mount
+from modelyard.errors import InputError, RunError
+from modelyard.pipeline.building import BuildRequest, build_image
+from modelyard.pipeline.endpoint import Endpoint
+from modelyard.pipeline.reporter import OnOutput, Reporter
+from modelyard.pipeline.subject import models_of
+from modelyard.workspace import CombinedDirectory, ModelDirectory
+
+_POLL = 0.05
+_TAIL = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeRequest:
+    """What to serve, where, and under which name."""
+
+    build: BuildRequest
+    host: str = "127.0.0.1"
+    port: int = 5111
+    name: str | None = None
+    model_name: str | None = None
+    timeout: float = 120.0
+
+    @property
+    def container_name(self) -> str:
+        """The name asked for, else CONTAINER_NAME."""
+        return self.name or self.build.subject.container_name
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it will answer."""
+        return Endpoint(host="127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host, port=self.port)
+
+
+def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Container:
+    """Build, start in the background, and return when every model is ready.
+
+    A running container of the same name is replaced, even by its like: only a new one surely has the model's last
+    binary. Raises PortTakenError, and RunError with the reason where a model cannot load; then nothing is left running.
+    """
+    image = build_image(request.build, engine, reporter)
+    running = next((c for c in engine.containers() if c.name == request.container_name), None)
+    if running is not None:
+        with reporter.step(f"stopping the {request.container_name} that runs"):
+            engine.stop(running.name)
+    with reporter.step(f"starting {request.container_name} on {request.endpoint}") as step:
+        container = engine.serve(
+            image.id,
+            name=request.container_name,
+            environment=model_environment(request),
+            mounts=[Mount(source=models_folder(request), target="models", read_only=True)],
+            host=request.host,
+            port=request.port,
+        )
+        try:
+            _wait_until_ready(request, engine, step.output)
+        except BaseException:
+            engine.stop(container.name)
+            raise
+        step.done(f"{request.container_name} is ready on {request.endpoint}")
+    return container
+
+
+def model_environment(request: ServeRequest) -> Mapping[str, str]:
+    """MODEL_NAME tells a single model which binary to load; a combined daemon has none."""
+    if isinstance(request.build.subject, CombinedDirectory):
+        return {}
+    name = request.model_name or request.build.subject.model_name
+    return {"MODEL_NAME": name, "MODElNAME": name}
+
+
+def models_folder(request: ServeRequest) -> Path:
+    """The folder to mount as models/: the project's own, or for every project one that holds the binaries of all."""
+    subject = request.build.subject
+    if isinstance(subject, ModelDirectory) or subject.path.parent != request.build.workspace.projects_root:
+        folder = subject.path.parent / "models"
+        folder.mkdir(exist_ok=True)
+        return folder
+    projects = sorted({model.path.parent for model in subject.models})
+    return gather_models((project / "models" for project in projects), subject.path / "models")
+
+
+def gather_models(folders: Iterable[Path], target: Path) -> Path:
+    """Make `target` hold the files of all `folders` and nothing else, as hard links where the file system allows.
+
+    Raises InputError where two folders hold different files of one name.
+    """
+    scratch = target.with_name(f".{target.name}.part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        _fill(scratch, folders)
+        shutil.rmtree(target, ignore_errors=True)
+        return scratch.rename(target)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+
+
+def _fill(target: Path, folders: Iterable[Path]) -> None:
+    origin: dict[str, Path] = {}
+    for folder in filter(Path.is_dir, folders):
+        for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+            first = origin.setdefault(path.name, path)
+            if first is path:
+                _link(path, target / path.name)
+            elif not filecmp.cmp(first, path, shallow=False):
+                raise InputError(
+                    f"{first} and {path} differ, but one daemon would serve both under one name",
+                    hint="change MODEL_NAME in the Makefile of one of the two models and train it again",
+                )
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _wait_until_ready(request: ServeRequest, engine: Engine, output: OnOutput) -> None:
+    deadline = time.monotonic() + request.timeout
+    said = ""
+    while time.monotonic() < deadline:
+        container = engine.container(request.container_name)
+        if container.status == "exited":
+            raise _start_failed(request, engine, f"exited with {container.exit_code}")
+        routes = _read_routes(request.endpoint)
+        failed = [route for route in routes if route["state"] == "failed"]
+        waiting = [route["route"] for route in routes if route["state"] not in ("ready", "failed")]
+        if routes and not waiting:
+            if failed:
+                reasons = "\n".join(f"  /{route['route']}: {route['reason']}" for route in failed)
+                raise RunError(
+                    f"{request.container_name}: {len(failed)} of {len(routes)} routes cannot be served:\n{reasons}",
+                    hint="is the model trained? make train writes the binary that predict.py loads",
+                )
+            return
+        if waiting and said != (said := f"waiting for {', '.join(waiting)}"):
+            output(said)
+        time.sleep(_POLL)
+    raise _start_failed(request, engine, f"was not ready after {request.timeout:.0f} s")
+
+
+def _read_routes(endpoint: Endpoint) -> list[dict[str, Any]]:
+    try:
+        status, answer = endpoint.request("GET", "/routes", timeout=2.0)
+    except (OSError, HTTPException):
+        return []
+    return answer["routes"] if status == 200 else []
+
+
+def _start_failed(request: ServeRequest, engine: Engine, what: str) -> RunError:
+    tail = [f"  {line}" for line in engine.logs(request.container_name)][-_TAIL:]
+    return RunError("\n".join([f"{request.container_name} {what}:", *tail]), hint=f"models: {_names(request)}")
+
+
+def _names(request: ServeRequest) -> str:
+    return ", ".join(model.full_name for model in models_of(request.build.subject))

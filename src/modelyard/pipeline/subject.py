@@ -1,0 +1,62 @@
+"""What a person pointed at: a model directory, a project, an `all/`, or every project."""
+
+from pathlib import Path
+
+from modelyard.errors import WorkspaceError
+from modelyard.workspace import COMBINED, CombinedDirectory, Kind, ModelDirectory, Workspace
+
+Subject = ModelDirectory | CombinedDirectory
+
+
+def find_models(workspace: Workspace, path: Path) -> tuple[ModelDirectory, ...]:
+    """Every model directory that `path` stands for.
+
+    A model directory stands for itself, a project for all of its own, an `all/` for its MODEL_DIRS, and `projects/`
+    or the workspace's root for those of every project.
+    """
+    folder = path.resolve()
+    if folder in (workspace.root, workspace.projects_root):
+        return _not_empty(workspace.all_model_directories(), folder)
+    if folder.name == COMBINED:
+        return _not_empty(workspace.combined_directory(folder).models, folder)
+    if folder.parent == workspace.projects_root:
+        return _not_empty(workspace.model_directories(folder.name), folder)
+    return (workspace.model_directory(folder),)
+
+
+def find_subject(workspace: Workspace, path: Path) -> Subject:
+    """The one thing to build or serve at `path`: a model directory, or the `all/` of a project or the workspace."""
+    folder = path.resolve()
+    if folder == workspace.root:
+        return workspace.combined_directory(workspace.projects_root)
+    if folder.name == COMBINED or folder.parent == workspace.projects_root or folder == workspace.projects_root:
+        return workspace.combined_directory(folder)
+    return workspace.model_directory(folder)
+
+
+def find_combined(workspace: Workspace, path: Path) -> tuple[CombinedDirectory, ...]:
+    """Every `all/` that `path` stands for: that of a project, or of each project and the workspace itself."""
+    folder = path.resolve()
+    if folder in (workspace.root, workspace.projects_root):
+        folders = [workspace.projects_root / project for project in workspace.projects()]
+        return tuple(workspace.combined_directory(folder) for folder in (*folders, workspace.projects_root))
+    subject = find_subject(workspace, folder)
+    if isinstance(subject, ModelDirectory):
+        subject = workspace.combined_directory(subject.path.parent)
+    return (subject,)
+
+
+def models_of(subject: Subject) -> tuple[ModelDirectory, ...]:
+    """The model directories that a subject serves."""
+    return (subject,) if isinstance(subject, ModelDirectory) else subject.models
+
+
+def default_tag(subject: Subject, kind: Kind) -> str:
+    """The tag of a subject's image where the caller names none."""
+    return f"{subject.container_name}-{kind}"
+
+
+def _not_empty(models: tuple[ModelDirectory, ...], folder: Path) -> tuple[ModelDirectory, ...]:
+    if not models:
+        raise WorkspaceError(f"{folder}: no model directory here", hint="make one: modelyard new model")
+    return models

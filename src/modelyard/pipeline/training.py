@@ -1,0 +1,229 @@
+"""Train a model: build its train image, run it with the project's data and models folders, report what came out."""
+
+import hashlib
+import json
+import secrets
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modelyard.engines.protocols import Engine, Image, Mount
+from modelyard.errors import InputError, RunError
+from modelyard.pipeline.building import BuildRequest, build_image, describe_build
+from modelyard.pipeline.data import ensure_data
+from modelyard.pipeline.reporter import OnOutput, Reporter
+from modelyard.workspace import ModelDirectory, Workspace
+
+SIGKILL_EXIT = 137
+_TAIL = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRequest:
+    """Which model to train, on what; `payload` replaces the one made of data set and model name."""
+
+    workspace: Workspace
+    model: ModelDirectory
+    tag: str | None = None
+    model_name: str | None = None
+    dataset: str | None = None
+    payload: Mapping[str, Any] | None = None
+    variant: str = "cpu"
+    reuse: bool = False
+
+    @property
+    def binary_name(self) -> str:
+        """The name the model binary gets."""
+        return self.model_name or self.model.model_name
+
+    @property
+    def dataset_name(self) -> str:
+        """The file below the project's data/ to train on; empty where the model makes its own data."""
+        return self.dataset if self.dataset is not None else self.model.makefile_variables.get("DATASET_NAME", "")
+
+    @property
+    def train_payload(self) -> dict[str, Any]:
+        """What `msg.payload` is in the train function."""
+        if self.payload is not None:
+            return dict(self.payload)
+        reference = {"$ref": f"data/{self.dataset_name}"} if self.dataset_name else {}
+        return {**reference, "model_name": self.binary_name}
+
+    @property
+    def build(self) -> BuildRequest:
+        """The train image it runs."""
+        return BuildRequest(
+            workspace=self.workspace, subject=self.model, kind="train", tag=self.tag, variant=self.variant
+        )
+
+    @property
+    def models_folder(self) -> Path:
+        """The project's models/."""
+        return self.model.path.parent / "models"
+
+    @property
+    def data_folder(self) -> Path:
+        """The project's data/."""
+        return self.model.path.parent / "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What came out: the train function's result, the manifest of the binary, and whether it was there before."""
+
+    model: str
+    result: Any
+    manifest: Mapping[str, Any] | None
+    reused: bool
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """The metrics in the manifest."""
+        metrics: Mapping[str, Any] = (self.manifest or {}).get("metrics", {})
+        return metrics
+
+
+def train_model(request: TrainRequest, engine: Engine, reporter: Reporter) -> Trained:
+    """Build and run the train image; raise RunError with the user's own traceback's last lines where it failed."""
+    if request.payload is None and request.dataset_name:
+        ensure_data(request.model, request.dataset_name, request.workspace, reporter)
+    image = build_image(request.build, engine, reporter)
+    manifest = read_manifest(request.models_folder, request.binary_name)
+    if request.reuse and manifest is not None and _is_current(request, manifest, image):
+        reporter.note(f"{request.model.full_name}: source and data are unchanged, the trained model is reused")
+        return Trained(model=request.model.full_name, result=None, manifest=manifest, reused=True)
+    before = _written_at(request)
+    with reporter.step(f"training {request.model.full_name}") as step:
+        result = _run(request, image, engine, step.output)
+        step.done(f"trained {request.model.full_name}")
+    written = read_manifest(request.models_folder, request.binary_name)
+    if _written_at(request) == before:
+        reporter.note(f"{request.model.full_name}: the train function saved no model named {request.binary_name}")
+        written = None
+    return Trained(model=request.model.full_name, result=result, manifest=written, reused=False)
+
+
+def describe_train(request: TrainRequest) -> list[str]:
+    """Say what a training run would do, without an engine."""
+    module, function = request.model.train_entry
+    return [
+        *describe_build(request.build),
+        f"run {module}.{function} with the payload {json.dumps(request.train_payload)}",
+        f"  data   {request.data_folder} (read only)",
+        f"  models {request.models_folder}",
+    ]
+
+
+def read_manifest(folder: Path, name: str) -> Mapping[str, Any] | None:
+    """The manifest of a model binary, or None where there is none; raise InputError for a file that is cut off.
+
+    A train function may use the name for something else: XGBoost's own model files are JSON as well.
+    """
+    path = folder / f"{name}.json"
+    content = _read_json(path) if path.is_file() else None
+    return content if _is_manifest(content) else None
+
+
+def parse_manifest(path: Path) -> Mapping[str, Any]:
+    """Read the manifest at `path`; raise InputError for one that names no binary and digest."""
+    content: Mapping[str, Any] = _read_json(path)
+    if not _is_manifest(content):
+        raise InputError(f"{path}: no manifest of a model binary", hint="only save_model of utils/ writes these")
+    return content
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: no JSON ({error})", hint="remove the file and train the model again") from None
+
+
+def _is_manifest(content: Any) -> bool:
+    return isinstance(content, dict) and {"file", "sha256"} <= content.keys()
+
+
+def _written_at(request: TrainRequest) -> int | None:
+    path = request.models_folder / f"{request.binary_name}.json"
+    return path.stat().st_mtime_ns if path.is_file() else None
+
+
+def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) -> Any:
+    for folder in (request.data_folder, request.models_folder):
+        folder.mkdir(exist_ok=True)
+    run_id = secrets.token_hex(4)
+    lines: deque[str] = deque(maxlen=200)
+
+    def keep(line: str) -> None:
+        lines.append(line)
+        output(line)
+
+    try:
+        code = engine.run(
+            image.id,
+            environment={
+                "TRAIN": "1",
+                "PAYLOAD": json.dumps(request.train_payload),
+                "MODEL_NAME": request.binary_name,
+                "MODElNAME": request.binary_name,
+                "MODELYARD_RUN_ID": run_id,
+                "MODELYARD_SOURCE_DIGEST": image.id,
+            },
+            mounts=[
+                Mount(source=request.data_folder, target="data", read_only=True),
+                Mount(source=request.models_folder, target="models"),
+            ],
+            on_output=keep,
+        )
+    finally:
+        _sweep(request.models_folder, run_id)
+    if code != 0:
+        raise _training_failed(request, code, list(lines))
+    return _result_in(lines, request)
+
+
+def _sweep(models: Path, run_id: str) -> None:
+    """Remove the temporary files that a killed run left behind."""
+    for path in models.glob(f".*.{run_id}.part"):
+        path.unlink(missing_ok=True)
+
+
+def _training_failed(request: TrainRequest, code: int, lines: list[str]) -> RunError:
+    said = "".join([":", *(f"\n  {line}" for line in lines[-_TAIL:])]) if lines else ""
+    hint = f"read {request.model.path / 'train.py'}; no half-written binary is left"
+    if code == SIGKILL_EXIT:
+        hint = "it was killed (signal 9), most often for want of memory: train on less data or a larger machine"
+    return RunError(f"training {request.model.full_name} exited with {code}{said}", hint=hint)
+
+
+def _result_in(lines: Sequence[str], request: TrainRequest) -> Any:
+    """The train function's result: the last line printed, one JSON document.
+
+    A process that ended without one did not do its work, whatever its exit code says (`os._exit(0)` in user code).
+    """
+    try:
+        return json.loads(lines[-1])
+    except (IndexError, ValueError):
+        raise RunError(
+            f"training {request.model.full_name} exited with 0 and no result",
+            hint=f"something in {request.model.path / 'train.py'} ended the process before the train function returned",
+        ) from None
+
+
+def _is_current(request: TrainRequest, manifest: Mapping[str, Any], image: Image) -> bool:
+    if request.payload is not None or manifest.get("source_digest") != image.id:
+        return False
+    binary = request.models_folder / str(manifest.get("file"))
+    if not binary.is_file() or _digest(binary) != manifest.get("sha256"):
+        return False
+    if not request.dataset_name:
+        return True
+    dataset = request.data_folder / request.dataset_name
+    return dataset.is_file() and _digest(dataset) == (manifest.get("data") or {}).get("sha256")
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,170 @@
+"""An engine at the Protocol that starts nothing, and a reporter that remembers."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from modelyard.context import BuildContext
+from modelyard.engines.protocols import Container, Image, Mount, OnOutput, Pruned, discard
+from modelyard.errors import EngineError
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+Train = Callable[[Path, Mapping[str, str], OnOutput], int]
+
+
+class RecordingReporter:
+    """Remembers every line: steps as announced, output, and how they ended."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    @contextmanager
+    def step(self, text: str) -> Iterator["RecordingReporter"]:
+        """Remember the announcement."""
+        self.lines.append(text)
+        yield self
+
+    def note(self, text: str) -> None:
+        """Remember a line."""
+        self.lines.append(text)
+
+    output = done = note
+
+
+class FakeEngine:
+    """Images are digests of their contexts; `train` plays the container of a run, `containers` those that serve."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.built: dict[str, Image] = {}
+        self.calls: list[str] = []
+        self.train: Train = save_mean
+        self.environment: Mapping[str, str] = {}
+        self.mounts: Sequence[Mount] = ()
+        self.serving: dict[str, Container] = {}
+        self.log: list[str] = []
+        self.exits_with: int | None = None
+
+    def build(self, context: BuildContext, *, tag: str, on_output: OnOutput = discard) -> Image:
+        """Make an image of the context's digest."""
+        self.calls.append(f"build {tag}")
+        image = make_image(context.source_digest, tag, kind=context.kind, name=context.name)
+        reused = image.id in self.built
+        self.built[image.id] = image
+        return replace(image, reused=reused)
+
+    def inspect(self, reference: str) -> Image:
+        """The image of a tag."""
+        for image in self.built.values():
+            if reference in image.tags:
+                return image
+        raise EngineError(f"there is no image {reference!r}", hint="build it")
+
+    def run(
+        self,
+        image: str,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] = {},
+        mounts: Sequence[Mount] = (),
+        on_output: OnOutput = discard,
+    ) -> int:
+        """Let `train` play the run; its folder is the one that holds data/ and models/."""
+        self.calls.append("run")
+        self.environment, self.mounts = environment, mounts
+        return self.train(mounts[0].source.parent, environment, on_output)
+
+    def serve(
+        self,
+        image: str,
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] = {},
+        mounts: Sequence[Mount] = (),
+        host: str = "127.0.0.1",
+        port: int = 5111,
+    ) -> Container:
+        """Remember a container."""
+        assert name
+        self.calls.append(f"serve {name}")
+        self.environment, self.mounts = environment, mounts
+        container = make_container(name, image=image, host=host, port=port)
+        if self.exits_with is not None:
+            container = replace(container, status="exited", exit_code=self.exits_with)
+        self.serving[name] = container
+        return container
+
+    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
+        """Those that run."""
+        return tuple(item for item in self.serving.values() if all or item.status == "running")
+
+    def container(self, name: str) -> Container:
+        """The one of a name."""
+        return self.serving[name]
+
+    def logs(self, name: str, *, follow: bool = False) -> Iterator[str]:
+        """What it is said to have written."""
+        yield from self.log
+
+    def stop(self, name: str, *, grace: float = 10.0) -> Container:
+        """Remember that it was stopped."""
+        self.calls.append(f"stop {name}")
+        self.serving[name] = replace(self.serving[name], status="exited", exit_code=self.exits_with or 0)
+        return self.serving[name]
+
+    def images(self) -> tuple[Image, ...]:
+        """Every image."""
+        return tuple(self.built.values())
+
+    def remove(self, reference: str) -> Image:
+        """Forget an image."""
+        return self.built.pop(self.inspect(reference).id)
+
+    def prune(self) -> Pruned:
+        """Do nothing."""
+        return Pruned()
+
+
+def make_image(id: str, tag: str, *, kind: Any = "predict", name: str = "income/rf") -> Image:
+    """An image with nothing of interest in it."""
+    return Image(id=id, tags=(tag,), kind=kind, name=name, labels={}, environment={}, size=1_234_567, created=NOW)
+
+
+def make_container(name: str, *, image: str = "sha", host: str = "127.0.0.1", port: int = 5111) -> Container:
+    """A container that runs."""
+    return Container(
+        id=f"id-of-{name}",
+        name=name,
+        image=image,
+        status="running",
+        exit_code=None,
+        host=host,
+        port=port,
+        pid=1,
+        created=NOW,
+    )
+
+
+def save_mean(project: Path, environment: Mapping[str, str], on_output: OnOutput) -> int:
+    """Play a train function that does everything right."""
+    payload = json.loads(environment["PAYLOAD"])
+    data = (project / payload["$ref"]).read_bytes() if "$ref" in payload else b""
+    name = payload["model_name"]
+    (project / "models" / f"{name}.bin").write_bytes(b"a model")
+    manifest = {
+        "file": f"{name}.bin",
+        "sha256": hashlib.sha256(b"a model").hexdigest(),
+        "metrics": {"accuracy": 0.75},
+        "data": {"sha256": hashlib.sha256(data).hexdigest()},
+        "source_digest": environment["MODELYARD_SOURCE_DIGEST"],
+    }
+    (project / "models" / f"{name}.json").write_text(json.dumps(manifest))
+    on_output("training")
+    on_output('{"accuracy": 0.75}')
+    return 0

@@ -1,0 +1,89 @@
+import pytest
+
+from modelyard.errors import WorkspaceError
+from modelyard.pipeline.subject import default_tag, find_combined, find_models, find_subject, models_of
+from tests.conftest import write_files
+
+ENVIRONMENT = "ROUTES={route}:{project}.{name}.predict:predict\n"
+RF, GB, SVM = "income/rf", "income/gb", "tumor/svm"
+
+
+@pytest.fixture
+def root(workspace):
+    """Three models in two projects; the first project's all/ combines only one."""
+    for model in (GB, SVM):
+        project, _, name = model.partition("/")
+        text = ENVIRONMENT.format(route=f"{project}-{name}", project=project, name=name)
+        write_files(workspace.projects_root, {f"{model}/.s2i/environment": text})
+    write_files(workspace.projects_root, {"income/all/Makefile": "MODEL_DIRS = rf\nCONTAINER_NAME = income-some\n"})
+    return workspace.root
+
+
+@pytest.mark.parametrize(
+    ("path", "models"),
+    [
+        (".", [GB, RF, SVM]),
+        ("projects", [GB, RF, SVM]),
+        ("projects/all", [GB, RF, SVM]),
+        ("projects/income", [GB, RF]),
+        ("projects/income/all", [RF]),
+        ("projects/income/gb", [GB]),
+        ("projects/tumor/../income/gb", [GB]),
+    ],
+)
+def test_a_path_stands_for_models(root, workspace, path, models):
+    assert [model.full_name for model in find_models(workspace, root / path)] == models
+
+
+@pytest.mark.parametrize(
+    ("path", "name", "models"),
+    [
+        (".", "all", [GB, RF, SVM]),
+        ("projects", "all", [GB, RF, SVM]),
+        ("projects/income", "income/all", [RF]),
+        ("projects/income/all", "income/all", [RF]),
+        ("projects/tumor", "tumor/all", [SVM]),
+        ("projects/income/gb", GB, [GB]),
+    ],
+)
+def test_a_path_stands_for_one_thing_to_serve(root, workspace, path, name, models):
+    subject = find_subject(workspace, root / path)
+    assert subject.full_name == name
+    assert [model.full_name for model in models_of(subject)] == models
+
+
+def test_tags_come_from_container_name_or_the_full_name(root, workspace):
+    tags = {
+        path: default_tag(find_subject(workspace, root / path), "predict")
+        for path in ("projects/income/rf", "projects/income/gb", "projects/income", "projects")
+    }
+    assert list(tags.values()) == ["income-rf-predict", "income-gb-predict", "income-some-predict", "all-predict"]
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [
+        (".", ["income/all", "tumor/all", "all"]),
+        ("projects", ["income/all", "tumor/all", "all"]),
+        ("projects/income", ["income/all"]),
+        ("projects/income/rf", ["income/all"]),
+        ("projects/all", ["all"]),
+    ],
+)
+def test_a_path_stands_for_folders_to_generate(root, workspace, path, found):
+    assert [one.full_name for one in find_combined(workspace, root / path)] == found
+
+
+@pytest.mark.parametrize("path", ["projects/income/nothing", "builders", "projects/nothing", "/"])
+def test_any_other_path_is_an_error(root, workspace, path):
+    for find in (find_models, find_subject):
+        with pytest.raises(WorkspaceError):
+            find(workspace, root / path)
+
+
+def test_a_folder_without_a_model_says_how_to_make_one(make_workspace):
+    workspace = make_workspace({"projects/empty/README.md": ""})
+    for path in ("projects", "projects/empty", "projects/empty/all"):
+        with pytest.raises(WorkspaceError, match="no model directory here") as error:
+            find_models(workspace, workspace.root / path)
+        assert "modelyard new model" in error.value.hint
