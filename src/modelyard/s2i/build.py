@@ -1,0 +1,174 @@
+"""`s2i build`: source and scripts into a container of the builder image, assemble, commit."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.instructions import format_instructions
+from modelyard.engines.docker.layer import GID, UID, write_source_layer
+from modelyard.engines.docker.profile import ContainerProfile
+from modelyard.engines.docker.workshop import Folder, Workshop, open_workshop
+from modelyard.engines.local.environments import explain_build_failure
+from modelyard.engines.protocols import OnOutput
+from modelyard.errors import InputError
+from modelyard.runtime.environment import read_environment
+from modelyard.s2i.artifacts import restore_artifacts
+from modelyard.s2i.builder import ASSEMBLE_USER, BuilderImage, check_uid, open_builder
+from modelyard.s2i.config import BuildConfig
+from modelyard.s2i.injection import Injections, inject
+from modelyard.s2i.labels import result_labels
+from modelyard.s2i.onbuild import build_onbuild
+from modelyard.s2i.runtime_image import build_runtime_image
+from modelyard.s2i.scripts import Scripts, find_scripts
+from modelyard.s2i.source import Fetched, fetch_source
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A build that is ready to assemble: what is fetched, which scripts, which variables and labels."""
+
+    config: BuildConfig
+    builder: BuilderImage
+    folder: Path
+    fetched: Fetched
+    scripts: Scripts
+    destination: str
+    environment: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def user(self) -> str:
+        """Who assembles: the flag, the builder's label, the builder's own user."""
+        return self.config.assemble_user or self.builder.labels.get(ASSEMBLE_USER, "") or self.builder.user
+
+
+def build(
+    client: Client,
+    config: BuildConfig,
+    folder: Path,
+    profile: ContainerProfile,
+    on_output: OnOutput,
+    *,
+    directory: Path,
+) -> str:
+    """Build and tag; return the image's id. `folder` is for temporary files, `directory` what paths are relative to."""
+    prepared = prepare(client, config, folder, on_output, directory=directory)
+    if prepared.builder.onbuild:
+        image = build_onbuild(
+            client, prepared.builder, prepared.fetched.root, prepared.environment, prepared.labels, on_output
+        )
+    elif config.runtime_image:
+        with assembled(client, prepared, profile, on_output) as workshop:
+            image = build_runtime_image(client, prepared, workshop, on_output)
+    else:
+        with assembled(client, prepared, profile, on_output) as workshop:
+            image = workshop.commit(title=f"s2i: {config.source}", changes=_changes(prepared, prepared.builder.config))
+    if config.tag:
+        name, _, version = config.tag.rpartition(":")
+        with client.talking(f"tag {config.tag}"):
+            client.api.tag(image, name, version)
+    return image
+
+
+def prepare(client: Client, config: BuildConfig, folder: Path, on_output: OnOutput, *, directory: Path) -> Prepared:
+    """Get builder image, source and scripts together; raise InputError for what does not fit."""
+    if config.incremental and config.runtime_image:
+        raise InputError("--incremental and --runtime-image exclude each other", hint="leave one of them out")
+    builder = open_builder(client, config.builder_image, config.pull_policy, on_output)
+    fetched = fetch_source(config, folder, directory=directory)
+    destination = config.destination or builder.destination
+    scripts = find_scripts(
+        folder / "upload" / "scripts",
+        url=config.scripts_url,
+        source=fetched.root,
+        image_url=builder.scripts_url,
+        destination=destination,
+        directory=directory,
+    )
+    if builder.onbuild and config.block_onbuild:
+        raise InputError(f"{builder.reference} has ONBUILD instructions, which --block-onbuild forbids")
+    if not builder.onbuild and not {"assemble", "run"} <= scripts.paths.keys():
+        raise InputError(
+            f"{builder.reference}: no label io.openshift.s2i.scripts-url, so it is no builder image",
+            hint="name a builder image, or say where the scripts are: --scripts-url image:///usr/libexec/s2i",
+        )
+    written = fetched.root / ".s2i" / "environment"
+    environment = {**(read_environment(written) if written.is_file() else {}), **config.environment}
+    prepared = Prepared(
+        config=config,
+        builder=builder,
+        folder=folder,
+        fetched=fetched,
+        scripts=scripts,
+        destination=destination,
+        environment=environment,
+        labels=result_labels(config, fetched, builder),
+    )
+    check_uid(prepared.user, config.allowed_uids, what=f"the user that {builder.reference} assembles with")
+    return prepared
+
+
+@contextmanager
+def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_output: OnOutput) -> Iterator[Workshop]:
+    """A container of the builder in which assemble has run; raise BuildError with its exit code where it failed."""
+    config = prepared.config
+    options: dict[str, Any] = {"cap_drop": list(config.cap_drop)} if config.cap_drop else {}
+    if config.add_hosts:
+        options["extra_hosts"] = list(config.add_hosts)
+    with open_workshop(
+        client,
+        prepared.builder.id,
+        folders=[*profile.folders, *map(_parse_volume, config.volumes)],
+        network=config.network or profile.network,
+        **options,
+    ) as workshop:
+        upload(workshop, prepared)
+        if config.incremental:
+            restore_artifacts(client, workshop, config, prepared.destination, on_output)
+        injections = Injections.parse(config.injections)
+        with inject(workshop, injections, on_output):
+            code, last = workshop.execute(
+                [prepared.scripts["assemble"]],
+                user=prepared.user or "0",
+                environment={**profile.variables, **prepared.environment},
+                on_output=on_output,
+            )
+        if code:
+            raise explain_build_failure(config.tag or config.source, code, last)
+        yield workshop
+
+
+def upload(workshop: Workshop, prepared: Prepared) -> None:
+    """Bring source and scripts into the container, below the destination, owned by who assembles."""
+    uid = prepared.user.partition(":")[0]
+    owner = (int(uid) if uid.isdigit() else UID, GID)
+    with TemporaryDirectory(prefix="modelyard-upload-") as folder:
+        for name in ("src", "scripts"):
+            tree = prepared.folder / "upload" / name
+            layer = write_source_layer(Path(folder, "upload.tar"), f"{prepared.destination}/{name}", tree, owner=owner)
+            with layer.path.open("rb") as archive:
+                workshop.upload(archive, "/")
+
+
+def _changes(prepared: Prepared, base: Mapping[str, Any]) -> list[str]:
+    entrypoint = base.get("Entrypoint")
+    return [
+        *format_instructions("ENV", prepared.environment),
+        *format_instructions("LABEL", prepared.labels),
+        *([f"ENTRYPOINT {json.dumps(entrypoint)}"] if entrypoint else []),
+        f"CMD {json.dumps([prepared.scripts['run']])}",
+        f"USER {base.get('User') or '0'}",
+    ]
+
+
+def _parse_volume(text: str) -> Folder:
+    source, _, rest = text.partition(":")
+    target, _, mode = rest.partition(":")
+    if not target or mode not in ("", "ro", "rw", "z", "Z"):
+        raise InputError(f"--volume {text!r} is not FOLDER:TARGET[:ro]", hint="for example -v /var/cache/pip:/cache:ro")
+    return Folder(source=source, target=target, read_only=mode == "ro")

@@ -1,0 +1,84 @@
+"""A builder image as s2i sees it: its labels, its user, its ONBUILD instructions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modelyard.engines.docker.builder_image import find_image, pull_image
+from modelyard.engines.docker.client import Client
+from modelyard.engines.protocols import OnOutput
+from modelyard.errors import EngineError, InputError
+from modelyard.s2i.config import PullPolicy
+
+SCRIPTS_URL = "io.openshift.s2i.scripts-url"
+# Names of before 2016, which images in the field still carry.
+_OLD_SCRIPTS_URL = "io.s2i.scripts-url"
+DESTINATION = "io.openshift.s2i.destination"
+ASSEMBLE_USER = "io.openshift.s2i.assemble-user"
+ASSEMBLE_RUNTIME_USER = "io.openshift.s2i.assemble-runtime-user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuilderImage:
+    """What an image's configuration says."""
+
+    reference: str
+    id: str
+    config: Mapping[str, Any]
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Its labels."""
+        return self.config.get("Labels") or {}
+
+    @property
+    def scripts_url(self) -> str:
+        """Where its scripts are; empty for a builder without that label."""
+        return self.labels.get(SCRIPTS_URL) or self.labels.get(_OLD_SCRIPTS_URL, "")
+
+    @property
+    def destination(self) -> str:
+        """Where it wants source and scripts."""
+        return self.labels.get(DESTINATION, "/tmp").rstrip("/") or "/tmp"
+
+    @property
+    def user(self) -> str:
+        """The user it runs as."""
+        return self.config.get("User") or ""
+
+    @property
+    def onbuild(self) -> tuple[str, ...]:
+        """Its ONBUILD instructions."""
+        return tuple(self.config.get("OnBuild") or ())
+
+
+def open_builder(client: Client, reference: str, policy: PullPolicy, on_output: OnOutput) -> BuilderImage:
+    """Look at a builder image, pulled as the policy says; raise EngineError where it is not to be had."""
+    found = find_image(client, reference)
+    if policy == "always" or (found is None and policy == "if-not-present"):
+        try:
+            pull_image(client, reference, on_output)
+        except EngineError as error:
+            raise EngineError(
+                error.message, hint="check its name; --pull-policy never uses only what is here"
+            ) from None
+        found = find_image(client, reference)
+    if found is None:
+        raise EngineError(f"there is no image {reference!r} here", hint="pull it, or use --pull-policy if-not-present")
+    return BuilderImage(reference=reference, id=found["Id"], config=found["Config"])
+
+
+def check_uid(user: str, allowed: str, *, what: str) -> None:
+    """Raise InputError where a user is not among the uids that `--allowed-uids` lists (`1-`, `1000-2000,3000`)."""
+    if not allowed:
+        return
+    uid = user.partition(":")[0]
+    if not uid.isdigit():
+        raise InputError(
+            f"{what} is {user or 'root'!r}, no number, so --allowed-uids can't be checked", hint="use a numeric user"
+        )
+    for part in allowed.split(","):
+        low, dash, high = part.partition("-")
+        if int(low or 0) <= int(uid) <= (int(high) if high else int(low) if not dash else int(uid)):
+            return
+    raise InputError(f"{what} is {uid}, which --allowed-uids {allowed} does not allow", hint="use --assemble-user")

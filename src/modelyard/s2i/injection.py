@@ -1,0 +1,56 @@
+"""`--inject`: files that only assemble sees. Afterwards they are emptied, so that no image has their content."""
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from modelyard.engines.docker.layer import write_source_layer
+from modelyard.engines.docker.workshop import Workshop
+from modelyard.engines.protocols import OnOutput
+from modelyard.errors import BuildError, InputError
+
+
+@dataclass(frozen=True)
+class Injections:
+    """Folders of this machine and where assemble finds what is in them."""
+
+    folders: tuple[tuple[Path, str], ...]
+
+    @classmethod
+    def parse(cls, texts: Sequence[str]) -> "Injections":
+        """Read `FOLDER:TARGET` items; raise InputError for what is none."""
+        return cls(tuple(map(_parse, texts)))
+
+
+@contextmanager
+def inject(workshop: Workshop, injections: Injections, on_output: OnOutput) -> Iterator[None]:
+    """Copy the files in; in the end empty each of them, because who assembles may not be allowed to remove it."""
+    injected: list[str] = []
+    with TemporaryDirectory(prefix="modelyard-inject-") as folder:
+        for source, target in injections.folders:
+            layer = write_source_layer(Path(folder, "inject.tar"), target, source)
+            with tarfile.open(layer.path) as archive:
+                injected += [f"/{member.name}" for member in archive if member.isreg()]
+            with layer.path.open("rb") as content:
+                workshop.upload(content, "/")
+    try:
+        yield
+    finally:
+        if injected:
+            script = 'for path; do if [ -e "$path" ]; then : > "$path" || exit 1; fi; done'
+            command = ["sh", "-c", script, "empty", *injected]
+            code, _ = workshop.execute(command, user="0", environment={}, on_output=on_output)
+            if code:
+                raise BuildError("injected files could not be emptied, so no image was made", hint="check --inject")
+
+
+def _parse(text: str) -> tuple[Path, str]:
+    source, _, target = text.rpartition(":")
+    if not source or not target.startswith("/"):
+        raise InputError(f"--inject {text!r} is not FOLDER:TARGET", hint="for example -i ./secrets:/opt/secrets")
+    if not Path(source).is_dir():
+        raise InputError(f"--inject {text!r}: {source} is no folder", hint="name a folder of this machine")
+    return Path(source).resolve(), target

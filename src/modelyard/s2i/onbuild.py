@@ -1,0 +1,58 @@
+"""Builder images with ONBUILD instructions: the engine builds a Dockerfile of two lines, and they do the rest."""
+
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from modelyard.engines.docker.builder_image import run_build
+from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.instructions import format_instructions
+from modelyard.engines.docker.layer import write_source_layer
+from modelyard.engines.protocols import OnOutput
+from modelyard.errors import InputError
+from modelyard.s2i.builder import BuilderImage
+
+# What upstream takes for the application's entry point, in this order.
+_ENTRY_POINTS = ("run", "start", "exec", "execute")
+
+
+def build_onbuild(
+    client: Client,
+    builder: BuilderImage,
+    source: Path,
+    environment: Mapping[str, str],
+    labels: Mapping[str, str],
+    on_output: OnOutput,
+) -> str:
+    """Build in the source's root with the builder as base image; return the image's id."""
+    entry = guess_entry_point(source)
+    lines = [f"FROM {builder.id}", *format_instructions("ENV", environment), *format_instructions("LABEL", labels)]
+    if entry is not None:
+        lines.append(f"ENTRYPOINT {json.dumps(['./' + entry])}")
+    elif not (builder.config.get("Cmd") or builder.config.get("Entrypoint")):
+        raise InputError(
+            f"{builder.reference} starts nothing, and the source has no executable {', '.join(_ENTRY_POINTS)}",
+            hint="add an executable `run` to the root of the source",
+        )
+    dockerfile = source / ".modelyard.Dockerfile"
+    dockerfile.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    archive = source.parent / "onbuild.tar"
+    write_source_layer(archive, "/", source)
+    return run_build(
+        client,
+        io.BytesIO(archive.read_bytes()),
+        action=f"build on {builder.reference}",
+        on_output=on_output,
+        dockerfile=dockerfile.name,
+    )
+
+
+def guess_entry_point(source: Path) -> str | None:
+    """The executable in the source's root that is to be started, as upstream guesses it."""
+    for name in _ENTRY_POINTS:
+        path = source / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return name
+    return None
