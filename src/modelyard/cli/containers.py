@@ -1,0 +1,107 @@
+"""`modelyard run`, `ps`, `logs` and `stop`."""
+
+import click
+
+from modelyard.cli.console import format_age, print_json, print_table
+from modelyard.cli.options import engine_option, json_option, pass_settings
+from modelyard.cli.settings import Settings
+from modelyard.errors import InputError
+
+
+@click.command("run")
+@click.argument("image")
+@click.option("--name", help="The container's name.")
+@click.option("-e", "--env", "variables", multiple=True, metavar="KEY=VALUE", help="Set a variable.")
+@click.option("-v", "--volume", "volumes", multiple=True, metavar="FOLDER:TARGET[:ro]", help="Mount a folder.")
+@engine_option
+@pass_settings
+def run_command(
+    settings: Settings,
+    image: str,
+    name: str | None,
+    variables: tuple[str, ...],
+    volumes: tuple[str, ...],
+    engine: str | None,
+) -> int:
+    """Run IMAGE in the foreground until it ends, and exit with its exit code.
+
+    TARGET is a folder below the application root, such as models.
+    """
+    from modelyard.engines import open_engine
+    from modelyard.engines.protocols import Mount
+
+    mounts = []
+    for volume in volumes:
+        source, _, rest = volume.partition(":")
+        target, _, mode = rest.partition(":")
+        if not target or mode not in ("", "ro", "rw"):
+            raise InputError(f"-v {volume!r} is not FOLDER:TARGET[:ro]", hint="for example -v ./models:models:ro")
+        mounts.append(Mount(source=settings.path(source), target=target, read_only=mode == "ro"))
+    return open_engine(engine, settings.environ).run(
+        image, name=name, environment=_parse_variables(variables), mounts=mounts, on_output=click.echo
+    )
+
+
+@click.command("ps")
+@click.option("-a", "--all", "show_all", is_flag=True, help="Those that ended, too.")
+@engine_option
+@json_option
+@pass_settings
+def ps_command(settings: Settings, show_all: bool, engine: str | None, as_json: bool) -> None:
+    """List containers, newest first."""
+    from modelyard.engines import open_engine
+
+    containers = open_engine(engine, settings.environ).containers(all=show_all)
+    if as_json:
+        print_json([vars(container) for container in containers])
+        return
+    rows = [
+        [
+            container.name,
+            container.id[:12],
+            container.image[:12],
+            container.status if container.exit_code is None else f"{container.status} ({container.exit_code})",
+            f"http://{container.host}:{container.port}" if container.port else "",
+            format_age(container.created.timestamp()),
+        ]
+        for container in containers
+    ]
+    print_table(["name", "id", "image", "status", "published at", "created"], rows)
+
+
+@click.command("logs")
+@click.argument("name")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the container ends.")
+@engine_option
+@pass_settings
+def logs_command(settings: Settings, name: str, follow: bool, engine: str | None) -> None:
+    """Show the log of the container NAME."""
+    from modelyard.engines import open_engine
+
+    for line in open_engine(engine, settings.environ).logs(name, follow=follow):
+        click.echo(line)
+
+
+@click.command("stop")
+@click.argument("names", nargs=-1, required=True)
+@click.option("--grace", default=10.0, show_default=True, help="Seconds until it is killed.")
+@engine_option
+@pass_settings
+def stop_command(settings: Settings, names: tuple[str, ...], grace: float, engine: str | None) -> None:
+    """Stop the containers NAMES: what they accepted is answered first."""
+    from modelyard.engines import open_engine
+
+    opened = open_engine(engine, settings.environ)
+    for name in names:
+        opened.stop(name, grace=grace)
+        click.echo(name)
+
+
+def _parse_variables(items: tuple[str, ...]) -> dict[str, str]:
+    variables = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"-e {item!r} has no '='", hint="write -e KEY=VALUE")
+        variables[name] = value
+    return variables

@@ -1,0 +1,37 @@
+"""`modelyard doctor`."""
+
+import click
+
+from modelyard.cli.console import print_json
+from modelyard.cli.options import json_option, pass_settings
+from modelyard.cli.settings import Settings
+from modelyard.errors import WorkspaceError
+
+_MARKS = {"ok": ("ok", "green"), "warning": ("note", "yellow"), "missing": ("MISSING", "red")}
+
+
+@click.command("doctor")
+@json_option
+@pass_settings
+def doctor_command(settings: Settings, as_json: bool) -> int:
+    """Say what is missing on this machine and in this workspace, and how to mend it.
+
+    Exits with 1 where something is missing, with 0 where there are notes at most.
+    """
+    from modelyard.engines.local.home import Home
+    from modelyard.pipeline.doctor import examine_machine, examine_workspace
+
+    findings = list(examine_machine(Home.from_environ(settings.environ).root, settings.environ))
+    try:
+        findings += examine_workspace(settings.workspace)
+    except WorkspaceError as error:
+        click.echo(f"{error.message}: this machine only\n", err=True)
+    if as_json:
+        print_json([vars(finding) for finding in findings])
+    else:
+        for finding in findings:
+            mark, colour = _MARKS[finding.state]
+            click.echo(f"{click.style(f'{mark:>8}', fg=colour)}  {finding.what}")
+            if finding.fix and finding.state != "ok":
+                click.echo(f"          -> {finding.fix}")
+    return int(any(finding.state == "missing" for finding in findings))

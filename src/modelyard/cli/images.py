@@ -1,0 +1,173 @@
+"""`modelyard stage`, `build`, `images`, `inspect`, `rmi` and `prune`."""
+
+from pathlib import Path
+
+import click
+
+from modelyard.cli.console import Console, format_age, format_size, print_json, print_table
+from modelyard.cli.options import (
+    directory_argument,
+    dry_run_option,
+    engine_option,
+    json_option,
+    pass_settings,
+    variant_option,
+)
+from modelyard.cli.settings import Settings
+
+kind_choice = click.Choice(["train", "predict"])
+with_models_option = click.option(
+    "--with-models", is_flag=True, envvar="MODELYARD_WITH_MODELS", help="Bake the model binaries into the image."
+)
+
+
+@click.command("stage")
+@click.argument("directory", type=click.Path())
+@click.argument("kind", type=kind_choice)
+@click.argument("context", type=click.Path(file_okay=False))
+@click.option("--builder", help="A folder of builders/. Default: train or daemon.")
+@with_models_option
+@variant_option
+@pass_settings
+def stage_command(
+    settings: Settings, directory: str, kind: str, context: str, builder: str | None, with_models: bool, variant: str
+) -> None:
+    """Lay out the build context of DIRECTORY in the folder CONTEXT: upload/src and upload/scripts.
+
+    Edit it as you like, then: modelyard build --context CONTEXT --tag TAG
+    """
+    from modelyard.pipeline.building import BuildRequest, stage
+    from modelyard.pipeline.subject import find_subject
+
+    subject = find_subject(settings.workspace, settings.path(directory))
+    root = Path(settings.path(context))
+    root.mkdir(parents=True, exist_ok=True)
+    request = BuildRequest(
+        workspace=settings.workspace,
+        subject=subject,
+        kind="train" if kind == "train" else "predict",
+        variant=variant,
+        with_models=with_models,
+        builder=builder,
+    )
+    click.echo(stage(request, root).source)
+
+
+@click.command("build")
+@directory_argument
+@click.argument("kind", type=kind_choice, default="predict")
+@click.option("--tag", help="The image's tag. Default: <CONTAINER_NAME>-<kind>.")
+@click.option("--context", type=click.Path(file_okay=False), help="Build this staged context instead.")
+@click.option("--builder", help="A folder of builders/. Default: train or daemon.")
+@with_models_option
+@variant_option
+@engine_option
+@dry_run_option
+@json_option
+@pass_settings
+def build_command(
+    settings: Settings,
+    directory: str,
+    kind: str,
+    tag: str | None,
+    context: str | None,
+    builder: str | None,
+    with_models: bool,
+    variant: str,
+    engine: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build the train or predict image of DIRECTORY, a model directory or an all/."""
+    from modelyard.engines import open_engine
+    from modelyard.pipeline import building
+    from modelyard.pipeline.subject import find_subject
+
+    console = Console(verbose=settings.verbose)
+    if context is not None:
+        if tag is None:
+            raise click.UsageError("--context needs --tag")
+        image = building.build_context(
+            settings.path(context), tag=tag, engine=open_engine(engine, settings.environ), reporter=console
+        )
+    else:
+        request = building.BuildRequest(
+            workspace=settings.workspace,
+            subject=find_subject(settings.workspace, settings.path(directory)),
+            kind="train" if kind == "train" else "predict",
+            tag=tag,
+            variant=variant,
+            with_models=with_models,
+            builder=builder,
+        )
+        if dry_run:
+            click.echo("\n".join(building.describe_build(request)))
+            return
+        image = building.build_image(request, open_engine(engine, settings.environ), console)
+    if as_json:
+        print_json(vars(image))
+    else:
+        click.echo(image.id)
+
+
+@click.command("images")
+@engine_option
+@json_option
+@pass_settings
+def images_command(settings: Settings, engine: str | None, as_json: bool) -> None:
+    """List images, newest first."""
+    from modelyard.engines import open_engine
+
+    images = open_engine(engine, settings.environ).images()
+    if as_json:
+        print_json([vars(image) for image in images])
+        return
+    rows = [
+        [tag, image.id[:12], image.kind, image.name, format_age(image.created.timestamp()), format_size(image.size)]
+        for image in images
+        for tag in image.tags or ("<none>",)
+    ]
+    print_table(["image", "id", "kind", "model", "created", "size"], rows)
+
+
+@click.command("inspect")
+@click.argument("reference")
+@engine_option
+@pass_settings
+def inspect_command(settings: Settings, reference: str, engine: str | None) -> None:
+    """Show everything about the image REFERENCE (a tag, an id or the start of an id) as JSON."""
+    from modelyard.engines import open_engine
+
+    print_json(vars(open_engine(engine, settings.environ).inspect(reference)))
+
+
+@click.command("rmi")
+@click.argument("references", nargs=-1, required=True)
+@engine_option
+@pass_settings
+def rmi_command(settings: Settings, references: tuple[str, ...], engine: str | None) -> None:
+    """Remove the images REFERENCES."""
+    from modelyard.engines import open_engine
+
+    opened = open_engine(engine, settings.environ)
+    for reference in references:
+        opened.remove(reference)
+        click.echo(reference)
+
+
+@click.command("prune")
+@engine_option
+@json_option
+@pass_settings
+def prune_command(settings: Settings, engine: str | None, as_json: bool) -> None:
+    """Remove ended containers, untagged images, and environments that no image uses."""
+    from modelyard.engines import open_engine
+
+    pruned = open_engine(engine, settings.environ).prune()
+    if as_json:
+        print_json(vars(pruned))
+        return
+    click.echo(
+        f"removed {len(pruned.containers)} containers, {len(pruned.images)} images, "
+        f"{len(pruned.environments)} environments: {format_size(pruned.freed)} freed"
+    )

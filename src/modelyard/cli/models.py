@@ -1,0 +1,171 @@
+"""`modelyard data`, `train` and `generate`: what is done to model directories."""
+
+import json
+from typing import Any
+
+import click
+
+from modelyard.cli.console import Console, print_json, print_table
+from modelyard.cli.options import (
+    directory_argument,
+    dry_run_option,
+    engine_option,
+    json_option,
+    pass_settings,
+    variant_option,
+)
+from modelyard.cli.settings import Settings
+from modelyard.errors import InputError
+
+
+@click.command("data")
+@directory_argument
+@click.option("--source", metavar="URL", help="Take the file or folder/ at this path or s3:// address instead.")
+@pass_settings
+def data_command(settings: Settings, directory: str, source: str | None) -> None:
+    """Get the data of a project into its data/ folder, by its make_data.py.
+
+    DIRECTORY is a project, or projects/ for every project that has a make_data.py.
+    """
+    from modelyard.pipeline.data import has_data_script, prepare_data
+    from modelyard.pipeline.subject import find_models
+
+    path = settings.path(directory)
+    if source is not None:
+        from modelyard.pipeline.remote import pull_data
+
+        folder = find_models(settings.workspace, path)[0].path.parent / "data"
+        pull_data(source, folder, Console(verbose=settings.verbose))
+        return
+    projects = dict.fromkeys(model.project for model in find_models(settings.workspace, path))
+    chosen = [project for project in projects if has_data_script(settings.workspace, project)] or list(projects)
+    for project in chosen:
+        prepare_data(settings.workspace, project, Console(verbose=settings.verbose))
+
+
+@click.command("train")
+@click.argument("directories", nargs=-1, type=click.Path())
+@click.option("--tag", help="The train image's tag. Default: <CONTAINER_NAME>-train.")
+@click.option("--model-name", help="The model binary's name. Default: MODEL_NAME of the Makefile.")
+@click.option("--dataset", help="The file below the project's data/. Default: DATASET_NAME of the Makefile.")
+@click.option("--payload", help="msg.payload as a JSON object, in place of the one made of data set and model name.")
+@click.option("--push", metavar="URL", help="Put the trained model at this path or address: s3://bucket/folder/name.")
+@click.option("--reuse", is_flag=True, help="Train only where source or data changed since the binary was written.")
+@variant_option
+@engine_option
+@dry_run_option
+@json_option
+@pass_settings
+def train_command(
+    settings: Settings,
+    directories: tuple[str, ...],
+    tag: str | None,
+    model_name: str | None,
+    dataset: str | None,
+    payload: str | None,
+    push: str | None,
+    reuse: bool,
+    variant: str,
+    engine: str | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build the train image, run it, and write the model binary with its manifest into the project's models/.
+
+    DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
+    """
+    from modelyard.engines import open_engine
+    from modelyard.pipeline.subject import find_models
+    from modelyard.pipeline.training import TrainRequest, describe_train, train_model
+
+    models = dict.fromkeys(
+        model for path in directories or (".",) for model in find_models(settings.workspace, settings.path(path))
+    )
+    if len(models) > 1 and (tag or model_name or push):
+        raise click.UsageError(f"--tag, --model-name and --push name one model, but {len(models)} are to be trained")
+    requests = [
+        TrainRequest(
+            workspace=settings.workspace,
+            model=model,
+            tag=tag,
+            model_name=model_name,
+            dataset=dataset,
+            payload=_parse_payload(payload),
+            variant=variant,
+            reuse=reuse,
+        )
+        for model in models
+    ]
+    if dry_run:
+        click.echo("\n".join(line for request in requests for line in describe_train(request)))
+        return
+    opened = open_engine(engine, settings.environ)
+    console = Console(verbose=settings.verbose)
+    results = [train_model(request, opened, console) for request in requests]
+    if push is not None:
+        from modelyard.pipeline.remote import push_model
+
+        push_model(requests[0].models_folder, requests[0].binary_name, push, console)
+    if as_json:
+        print_json([vars(result) for result in results])
+        return
+    rows = [
+        [result.model, "reused" if result.reused else "trained", _format_metrics(result.metrics)] for result in results
+    ]
+    print_table(["model", "", "metrics"], rows)
+
+
+@click.command("generate")
+@directory_argument
+@click.option("--models", help="The model directories to combine, separated by spaces. Default: MODEL_DIRS of all/.")
+@click.option("--check", is_flag=True, help="Write nothing; fail with a diff where something would change.")
+@click.option("--offline", is_flag=True, help="Do not ask the package index whether the requirements fit together.")
+@dry_run_option
+@pass_settings
+def generate_command(
+    settings: Settings, directory: str, models: str | None, check: bool, offline: bool, dry_run: bool
+) -> None:
+    """Write all/: the predict module, environment, requirements and setup.sh of one daemon for many models.
+
+    DIRECTORY is a project or its all/; projects/ or the workspace's root stand for every project and projects/all.
+    """
+    from modelyard.pipeline.generating import generate_all
+
+    changed = generate_all(
+        settings.workspace,
+        settings.path(directory),
+        names=models.split() if models is not None else None,
+        check=check,
+        offline=offline,
+        dry_run=dry_run,
+        reporter=Console(verbose=settings.verbose),
+    )
+    for line in changed:
+        click.echo(line)
+
+
+def _parse_payload(text: str | None) -> dict[str, Any] | None:
+    if text is None:
+        return None
+    try:
+        payload = json.loads(text)
+    except ValueError as error:
+        raise InputError(
+            f"--payload {text!r} is no JSON ({error})", hint='write an object: \'{"$ref": "data/x.csv"}\''
+        ) from None
+    if not isinstance(payload, dict):
+        raise InputError(f"--payload {text!r} is no JSON object", hint='write an object: \'{"$ref": "data/x.csv"}\'')
+    return payload
+
+
+def _format_metrics(metrics: Any) -> str:
+    return "  ".join(
+        f"{name} {_format_number(value)}" for name, value in metrics.items() if isinstance(value, (int, float))
+    )
+
+
+def _format_number(value: float) -> str:
+    """Four decimals, as scores are compared; what would be all zeros, such as a small loss, by its digits."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:.3g}"

@@ -1,0 +1,236 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelyard.workspace import Workspace
+from tests.conftest import write_files
+from tests.unit.pipeline.conftest import FILES, MODEL
+from tests.unit.pipeline.fakes import FakeEngine, make_container, make_image
+
+
+@pytest.fixture
+def workspace(make_workspace, monkeypatch) -> Workspace:
+    """A workspace of one model, with its model directory as the current folder."""
+    made = make_workspace(FILES)
+    monkeypatch.chdir(made.root / MODEL)
+    return made
+
+
+@pytest.fixture
+def engine(monkeypatch) -> FakeEngine:
+    """The engine that every command opens."""
+    fake = FakeEngine()
+    monkeypatch.setattr("modelyard.engines.open_engine", lambda *_: fake)
+    return fake
+
+
+@pytest.fixture
+def no_engine(monkeypatch) -> None:
+    """Opening an engine is an error."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("an engine was opened")
+
+    monkeypatch.setattr("modelyard.engines.open_engine", refuse)
+
+
+class TestDryRun:
+    def test_build(self, modelyard, workspace, no_engine):
+        done = modelyard("build", ".", "predict", "--tag", "mine", "--dry-run")
+        assert done.code == 0
+        assert "  income/rf/predict.py\n" in done.out
+        assert done.out.endswith("tag the image mine\n")
+
+    def test_train(self, modelyard, workspace, no_engine):
+        done = modelyard("train", "--dry-run", "--dataset", "other.csv")
+        assert done.code == 0
+        assert "tag the image income-rf-train" in done.out
+        assert '"$ref": "data/other.csv"' in done.out
+        assert not (workspace.projects_root / "income/models").exists()
+
+    def test_generate(self, modelyard, workspace, no_engine):
+        done = modelyard("generate", "..", "--dry-run", "--offline")
+        assert done.code == 0
+        assert "+ROUTES=income-rf:income.rf.predict:predict" in done.out
+        assert not (workspace.projects_root / "income/all").exists()
+
+
+class TestFolders:
+    @pytest.mark.parametrize("folder", [".", "projects", "projects/income", MODEL, f"{MODEL}/test"])
+    def test_every_folder_of_the_workspace_will_do(self, modelyard, workspace, no_engine, monkeypatch, folder):
+        monkeypatch.chdir(workspace.root / folder)
+        assert modelyard("build", workspace.root / MODEL, "--dry-run").code == 0
+
+    def test_c_works_from_outside_and_paths_start_there(self, modelyard, workspace, no_engine, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        assert modelyard("-C", "workspace/projects", "build", "income/rf", "--dry-run").code == 0
+        done = modelyard("build", "workspace/projects/income/rf", "--dry-run")
+        assert (done.code, "no workspace here or above" in done.err) == (3, True)
+
+    def test_a_context_is_found_from_c(self, modelyard, workspace, engine, monkeypatch, tmp_path):
+        assert modelyard("stage", ".", "predict", workspace.root / "context").code == 0
+        monkeypatch.chdir(tmp_path)
+        done = modelyard("-C", "workspace", "build", "--context", "context", "--tag", "mine", "--json")
+        assert json.loads(done.out)["tags"] == ["mine"]
+
+    @pytest.mark.parametrize("context", ["nowhere", "."])
+    def test_a_folder_that_is_no_context_is_an_error(self, modelyard, workspace, engine, context):
+        done = modelyard("build", "--context", context, "--tag", "mine")
+        assert (done.code, engine.calls) == (3, [])
+
+
+class TestJson:
+    """Standard output is one JSON document; what is said to people is on standard error."""
+
+    def test_build(self, modelyard, workspace, engine):
+        done = modelyard("build", "--json")
+        image = json.loads(done.out)
+        assert (image["tags"], image["reused"]) == (["income-rf-predict"], False)
+        assert "built income-rf-predict" in done.err
+
+    def test_train(self, modelyard, workspace, engine):
+        [trained] = json.loads(modelyard("train", "--json").out)
+        assert (trained["model"], trained["reused"]) == ("income/rf", False)
+        assert trained["manifest"]["metrics"] == trained["result"] == {"accuracy": 0.75}
+
+    def test_train_with_data_to_get_first(self, modelyard, workspace, engine):
+        (workspace.projects_root / "income/data/adult.csv").unlink()
+        script = "import sys; open(sys.argv[1] + '/adult.csv', 'w').close(); print('got it')\n"
+        write_files(workspace.projects_root, {"income/make_data.py": script})
+        done = modelyard("train", "--json")
+        assert json.loads(done.out)
+        assert "got it" in done.err
+
+    def test_images_and_containers(self, modelyard, engine):
+        engine.built["sha"] = make_image("sha", "mine:latest")
+        engine.serving["income-rf"] = make_container("income-rf")
+        [image] = json.loads(modelyard("images", "--json").out)
+        assert (image["id"], image["size"], image["created"]) == ("sha", 1_234_567, "2026-01-01 00:00:00+00:00")
+        [container] = json.loads(modelyard("ps", "--json").out)
+        assert (container["name"], container["port"], container["status"]) == ("income-rf", 5111, "running")
+        assert json.loads(modelyard("inspect", "mine:latest").out)["id"] == "sha"
+        assert json.loads(modelyard("prune", "--json").out)["freed"] == 0
+
+    def test_doctor(self, modelyard, workspace):
+        done = modelyard("doctor", "--json")
+        findings = json.loads(done.out)
+        assert {"state", "what", "fix"} == set(findings[0])
+        assert done.code == int(any(finding["state"] == "missing" for finding in findings))
+
+    def test_nothing_is_an_empty_list(self, modelyard):
+        assert json.loads(modelyard("images", "--json").out) == []
+        assert json.loads(modelyard("ps", "--json").out) == []
+
+
+class TestTables:
+    def test_images_and_containers(self, modelyard, engine):
+        engine.built["sha"] = make_image("sha", "mine:latest")
+        engine.serving["income-rf"] = make_container("income-rf")
+        assert modelyard("images").out.splitlines()[1].split()[:4] == ["mine:latest", "sha", "predict", "income/rf"]
+        assert "http://127.0.0.1:5111" in modelyard("ps").out
+        assert modelyard("stop", "income-rf").out == "income-rf\n"
+        assert modelyard("ps").out.count("\n") == 1
+        assert "exited (0)" in modelyard("ps", "--all").out
+
+    def test_train(self, modelyard, workspace, engine):
+        assert "trained  accuracy 0.75" in modelyard("train").out
+        assert "reused  accuracy 0.75" in modelyard("train", "--reuse").out
+
+    def test_doctor_says_what_to_do(self, modelyard, workspace):
+        done = modelyard("doctor")
+        assert "income/rf: model binary income_rf is not trained yet" in done.out
+        assert "-> make -C projects/income/rf train" in done.out
+
+    def test_doctor_outside_a_workspace_looks_at_the_machine(self, modelyard, monkeypatch, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        done = modelyard("doctor", "--json")
+        assert json.loads(done.out)
+        assert "no workspace here" in done.err
+
+
+class TestBadValues:
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["train", "--payload", "{"], "--payload '{' is no JSON"),
+            (["train", "--payload", "[1]"], "is no JSON object"),
+            (["run", "mine", "-e", "KEY"], "has no '='"),
+            (["run", "mine", "-v", "models"], "is not FOLDER:TARGET[:ro]"),
+            (["run", "mine", "-v", "a:models:rx"], "is not FOLDER:TARGET[:ro]"),
+            (["build", "../nothing"], "no model directory"),
+            (["test", "/"], "not below"),
+        ],
+    )
+    def test_they_are_named(self, modelyard, workspace, engine, words, said):
+        done = modelyard(*words)
+        assert (done.code, said in done.err) == (3, True), done.err
+        assert engine.calls == []
+
+    def test_one_name_for_many_models_is_refused(self, modelyard, workspace, engine):
+        other = {
+            f"projects/income/gb/{name.rpartition('rf/')[2]}": text for name, text in FILES.items() if MODEL in name
+        }
+        write_files(workspace.root, other)
+        done = modelyard("train", "..", "--tag", "x")
+        assert (done.code, "2 are to be trained" in done.err) == (2, True)
+
+    def test_an_unknown_engine_lists_those_there_are(self, modelyard, workspace):
+        done = modelyard("images", "--engine", "rocket")
+        assert (done.code, "local" in done.err) == (7, True)
+
+    def test_a_test_of_no_model_at_all_is_no_success(self, modelyard, workspace):
+        write_files(workspace.projects_root, {"income/all/Makefile": "MODEL_DIRS =\n"})
+        done = modelyard("test", "../all")
+        assert (done.code, "no model directory to test" in done.err) == (3, True)
+
+    def test_an_endpoint_that_is_not_there_is_8(self, modelyard, workspace):
+        assert modelyard("test", "--port", "1").code == 8
+
+    def test_a_stale_all_is_4_with_a_diff(self, modelyard, workspace):
+        assert modelyard("generate", "..", "--offline").code == 0
+        assert modelyard("generate", "..", "--offline", "--check").code == 0
+        write_files(workspace.projects_root, {"income/all/predict.py": "old = True\n"})
+        done = modelyard("generate", "..", "--offline", "--check")
+        assert done.code == 4
+        assert "-old = True" in done.err
+        assert (workspace.projects_root / "income/all/predict.py").read_text() == "old = True\n"
+
+
+def test_run_passes_the_exit_code_on(modelyard, engine, tmp_path):
+    engine.train = lambda *_: 42
+    assert modelyard("run", "mine", "-e", "A=b=c", "-v", f"{tmp_path}:models:ro").code == 42
+    assert engine.environment == {"A": "b=c"}
+    [mount] = engine.mounts
+    assert (mount.source, mount.target, mount.read_only) == (tmp_path, "models", True)
+
+
+def test_a_daemon_in_the_foreground_that_dies_is_no_success(modelyard, workspace, engine, monkeypatch):
+    monkeypatch.setattr("modelyard.pipeline.serving._wait_until_ready", lambda *_: None)
+    engine.exits_with, engine.log = 1, ["MemoryError"]
+    done = modelyard("serve", "--foreground")
+    assert done.code == 6
+    assert "MemoryError" in done.out
+    assert "income-rf exited with 1" in done.err
+
+
+class TestCompletion:
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_there_is_a_script_for_every_shell(self, modelyard, shell):
+        done = modelyard("completion", shell)
+        assert done.code == 0
+        assert "_MODELYARD_COMPLETE" in done.out
+
+    def test_bash_takes_the_script_and_gets_commands_of_it(self, modelyard, tmp_path):
+        (tmp_path / "script").write_text(modelyard("completion", "bash").out)
+        tools = Path(sys.executable).parent
+        lines = f". {tmp_path}/script\nCOMP_WORDS=(modelyard tra)\nCOMP_CWORD=1\n_modelyard_completion modelyard\n"
+        done = subprocess.run(
+            ["bash", "-c", lines + 'echo "${COMPREPLY[@]}"'],
+            env={"PATH": f"{tools}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+        )
+        assert done.stdout.split() == ["train"], done.stderr

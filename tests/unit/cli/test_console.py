@@ -1,0 +1,101 @@
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import pytest
+
+from modelyard.cli.console import Console, format_age, format_size, print_table
+
+
+class TestWithoutATerminal:
+    def test_a_step_is_announced_its_output_indented_and_its_end_said(self, capsys):
+        with Console().step("building") as step:
+            step.output("---> copy")
+            step.done("built")
+        captured = capsys.readouterr()
+        assert captured.err == "---> building\n     ---> copy\n     built\n"
+        assert captured.out == ""
+
+    def test_a_step_that_took_longer_says_how_long(self, capsys, monkeypatch):
+        clock = iter([10.0, 12.5])
+        monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+        with Console().step("building") as step:
+            step.done("built")
+        assert capsys.readouterr().err.endswith("     built (2.5 s)\n")
+
+    def test_a_step_that_failed_does_not_claim_an_end(self, capsys):
+        with pytest.raises(ValueError, match="no"), Console().step("building"):
+            raise ValueError("no")
+        assert capsys.readouterr().err == "---> building\n"
+
+
+def run_on_terminal(code: str) -> str:
+    """Run Python code with a terminal as standard error, and return all that the terminal got."""
+    ours, theirs = pty.openpty()
+    program = f"import time\nfrom modelyard.cli.console import Console\n{code}"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stderr=theirs, env={**os.environ, "TERM": "xterm"}
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while chunk := os.read(ours, 4096):
+                shown += chunk
+        except OSError:  # EIO: nobody holds the other side any more
+            pass
+    os.close(ours)
+    assert process.returncode == 0
+    return shown.decode()
+
+
+class TestOnATerminal:
+    def test_output_is_shown_while_it_runs_and_one_line_stays(self):
+        shown = run_on_terminal(
+            "with Console().step('building') as step:\n"
+            "    step.output('---> copy [bold]')\n    time.sleep(0.3)\n    step.done('built')"
+        )
+        spinning, _, last = shown.rpartition("ok ")
+        assert "building" in spinning and "---> copy [bold]" in spinning
+        assert last.removeprefix("\x1b[0m").startswith("built (0.")
+
+    def test_a_note_in_a_step_stays(self):
+        shown = run_on_terminal("with Console().step('getting the data'):\n    Console().note('SYNTHETIC DATA')")
+        assert "     SYNTHETIC DATA\r\n" in shown
+
+    def test_verbose_shows_every_line(self):
+        shown = run_on_terminal("with Console(verbose=True).step('building') as step:\n    step.output('---> copy')")
+        assert shown == "---> building\r\n     ---> copy\r\n"
+
+
+def test_tables_keep_their_rows_on_one_line_where_nobody_looks(capsys):
+    print_table(["model", "answer"], [["income/rf", "[bold]" + "x" * 150]])
+    header, row = capsys.readouterr().out.splitlines()
+    assert header.split() == ["model", "answer"]
+    assert row.rstrip().endswith("[bold]" + "x" * 150)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (5 * 10**9, "5.0 GB"), (10**13, "10.0 TB")],
+)
+def test_sizes_read_as_people_say_them(size, text):
+    assert format_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (-5, "just now"),
+        (0.4, "just now"),
+        (1.2, "1 second ago"),
+        (59, "59 seconds ago"),
+        (60, "1 minute ago"),
+        (7300, "2 hours ago"),
+        (86400 * 3, "3 days ago"),
+    ],
+)
+def test_ages_read_as_people_say_them(seconds, text, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    assert format_age(1_000_000.0 - seconds) == text
