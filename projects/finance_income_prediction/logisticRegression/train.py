@@ -1,0 +1,16 @@
+"""Train a logistic regression on the Adult data."""
+
+from sklearn.linear_model import LogisticRegression
+
+from finance_income_prediction.common_utils.training import read_task, save_trained
+
+PARAMS = {"C": 1.0, "max_iter": 500}
+
+
+def train(msg):
+    """Train on the file that `$ref` names and save the model as `model_name`."""
+    task = read_task(msg.payload, standardize=True)
+    model = LogisticRegression(**PARAMS).fit(task.features, task.labels)
+    probabilities = model.predict_proba(task.held_out_features)[:, 1]
+    name = msg.payload.get("model_name", "adult_income_lr")
+    return save_trained(model, task, probabilities, name=name, params=PARAMS)

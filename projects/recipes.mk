@@ -1,0 +1,85 @@
+# The recipes of every model directory, every project and every all/. A directory's own Makefile sets the names and
+# includes this file. What a recipe uses may be set on the command line:
+#   make train MODEL_NAME=adult_income_rf2      make predict PORT=8080      make build-predict ENGINE=docker
+#   make train MODEL=s3://bucket/folder/rf      make predict MODEL=s3://bucket/folder/rf
+#   make data dataSource=s3://bucket/folder/
+
+# Relative, as a Makefile includes it: the workspace's own path may hold spaces.
+RECIPES   := $(lastword $(MAKEFILE_LIST))
+WORKSPACE := $(dir $(RECIPES))..
+MODELYARD ?= $(or $(wildcard $(WORKSPACE)/.venv/bin/modelyard),modelyard)
+ENGINE    ?= $(MODELYARD_ENGINE)
+# not ?=: some shells export HOST, the name of this machine
+HOST       = $(or $(MODELYARD_HOST),127.0.0.1)
+PORT      ?= 5111
+export MODELYARD_ENGINE := $(ENGINE)
+
+# A model directory has an .s2i/environment, or at least its Makefile sets MODEL_NAME; an all/ is called so.
+IS_MODEL := $(wildcard .s2i/environment)$(filter file,$(origin MODEL_NAME))
+LEVEL := $(if $(filter all,$(lastword $(subst /, ,$(CURDIR)))),all,$(if $(IS_MODEL),model,project))
+
+.DEFAULT_GOAL := help
+.PHONY: help
+
+help:
+	@awk -F ':.*## $(LEVEL): ' '/^[a-z-]+:.*## $(LEVEL): / {printf "  %-16s %s\n", $$1, $$2}' "$(RECIPES)"
+
+# Phony where there is a recipe and nowhere else: make says that a phony target without one is done.
+ifeq ($(LEVEL),model)
+
+.PHONY: build-train train build-predict predict test-endpoint logs stop
+build-train:      ## model: build the train image
+	@"$(MODELYARD)" build . train --tag "$(CONTAINER_NAME)-train"
+train:            ## model: build, train, write the model binary and its manifest
+	@"$(MODELYARD)" train . --tag "$(CONTAINER_NAME)-train" --model-name "$(MODEL_NAME)" --dataset "$(DATASET_NAME)" $(if $(MODEL),--push "$(MODEL)")
+build-predict:    ## model: build the predict image
+	@"$(MODELYARD)" build . predict --tag "$(CONTAINER_NAME)-predict"
+predict:          ## model: build, serve on PORT, return when the model is ready
+	@"$(MODELYARD)" serve . --tag "$(CONTAINER_NAME)-predict" --name "$(CONTAINER_NAME)" --model-name "$(MODEL_NAME)" $(if $(MODEL),--pull "$(MODEL)") --host "$(HOST)" --port "$(PORT)"
+test-endpoint:    ## model: send test/test_instances.json to what predict serves
+	@"$(MODELYARD)" test . --host "$(HOST)" --port "$(PORT)"
+logs:             ## model: follow the log of what predict serves
+	@"$(MODELYARD)" logs -f "$(CONTAINER_NAME)"
+stop:             ## model: stop what predict serves
+	@"$(MODELYARD)" stop "$(CONTAINER_NAME)"
+
+else ifeq ($(LEVEL),all)
+
+.PHONY: train-all generate check-generated build-all predict-all test-all logs stop
+train-all:        ## all: train every model of MODEL_DIRS
+	@"$(MODELYARD)" train $(or $(addprefix ../,$(MODEL_DIRS)),$(error MODEL_DIRS is empty))
+generate:         ## all: write this folder again from the models of MODEL_DIRS
+	@"$(MODELYARD)" generate . --models "$(MODEL_DIRS)"
+check-generated:  ## all: fail, with a diff, when this folder is stale
+	@"$(MODELYARD)" generate . --models "$(MODEL_DIRS)" --check
+build-all:        ## all: build the daemon's image
+	@"$(MODELYARD)" build . predict --tag "$(CONTAINER_NAME)-predict"
+predict-all:      ## all: build, serve every model on PORT, return when all are ready
+	@"$(MODELYARD)" serve . --tag "$(CONTAINER_NAME)-predict" --name "$(CONTAINER_NAME)" --host "$(HOST)" --port "$(PORT)"
+test-all:         ## all: send every model its test instances
+	@"$(MODELYARD)" test . --host "$(HOST)" --port "$(PORT)"
+logs:             ## all: follow the daemon's log
+	@"$(MODELYARD)" logs -f "$(CONTAINER_NAME)"
+stop:             ## all: stop the daemon
+	@"$(MODELYARD)" stop "$(CONTAINER_NAME)"
+
+else
+
+.PHONY: data train-all generate check-generated build-all predict-all test-all logs stop
+data:             ## project: get the project's data into data/
+	@"$(MODELYARD)" data . $(if $(dataSource),--source "$(dataSource)")
+train-all:        ## project: train every model
+	@"$(MODELYARD)" train .
+generate:         ## project: write all/ from the model directories
+	@"$(MODELYARD)" generate .
+check-generated:  ## project: fail, with a diff, when all/ is stale
+	@"$(MODELYARD)" generate . --check
+build-all:        ## project: build one daemon image for every model
+predict-all:      ## project: serve every model on PORT, return when all are ready
+test-all:         ## project: send every model its test instances
+logs:             ## project: follow the daemon's log
+stop:             ## project: stop the daemon
+build-all predict-all test-all logs stop:
+	@$(MAKE) --no-print-directory -C all $@
+
+endif

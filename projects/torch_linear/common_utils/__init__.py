@@ -1,0 +1,1 @@
+"""What training and answering share: the network."""

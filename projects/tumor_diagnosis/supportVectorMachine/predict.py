@@ -1,0 +1,21 @@
+"""Answer by support vector machine whether a tumor is malignant."""
+
+import os
+
+from common_utils.feature_encoder import FeatureEncoder
+from tumor_diagnosis.common_utils.serving import as_answer, instances_of
+from utils.model_binary import load_model
+
+MODEL_NAME = os.environ.get("MODElNAME") or os.environ.get("MODEL_NAME") or "tumor_svm"  # noqa: SIM112
+
+# What a calibrated classifier consists of and skops doesn't trust by itself.
+TRUSTED = ["sklearn.calibration._CalibratedClassifier", "sklearn.calibration._SigmoidCalibration"]
+
+_model = load_model(MODEL_NAME, trusted=TRUSTED)
+_encoder = FeatureEncoder.from_dict(_model.attributes["encoder"])
+
+
+def predict(msg):
+    """Return a label and the probability of a malignant tumor for each of `instances`."""
+    features = _encoder.transform(instances_of(msg.payload))
+    return as_answer(_model.model.predict_proba(features)[:, 1])
