@@ -1,0 +1,171 @@
+"""How long builds take on an engine of images, and in one container: python benchmarks/build.py [engine].
+
+Builds the predict image of finance_income_prediction/randomForest. "One container" is what s2i does: source and scripts
+go into a container of the same builder image, assemble installs everything, all of it is committed as one layer. With
+pip in a virtual environment, as the Python builder images of s2i do (the ratios are to this), and with uv as in ours.
+Upstream's s2i binary is measured as well where it is on PATH. Medians of three runs each, and one JSON line.
+"""
+
+import gzip
+import json
+import os
+import secrets
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from modelyard.context import BuildContext, load_context, stage_model
+from modelyard.engines import open_engine
+from modelyard.engines.docker import DockerEngine
+from modelyard.engines.docker.layer import write_source_layer
+from modelyard.engines.docker.one_container import build_in_one, plan_one
+from modelyard.workspace import find_workspace
+
+RUNS = 3
+MODEL = "projects/finance_income_prediction/randomForest"
+PIP_ASSEMBLE = """\
+#!/bin/bash
+set -euo pipefail
+cp -R "$S2I_SOURCE/." "$APP_ROOT/"
+python3 -m venv "$APP_ROOT/.venv"
+"$APP_ROOT/.venv/bin/pip" install --no-cache-dir --quiet -r "$APP_ROOT/requirements.txt"
+"""
+REQUIREMENTS = "prettytable==3.{}.0"
+
+
+class Bench:
+    """One staged context, in a namespace and with a download cache of its own."""
+
+    def __init__(self, engine: str, folder: Path) -> None:
+        self.name = f"bench-{secrets.token_hex(4)}"
+        self.environ = {**os.environ, "MODELYARD_NAMESPACE": self.name, "MODELYARD_BUILD_CACHE": self.name}
+        opened = open_engine(engine, self.environ)
+        assert isinstance(opened, DockerEngine), f"{engine} is no engine of images"
+        self.engine = opened
+        workspace = find_workspace(Path(__file__))
+        self.context = stage_model(workspace, workspace.model_directory(workspace.root / MODEL), "predict", folder)
+        self.builder = opened.builder(self.context)
+        self.requirements = (self.context.source / "requirements.txt").read_text()
+
+    def build(self, context: BuildContext, tag: str = "bench") -> None:
+        """Build as users do."""
+        self.engine.build(context, tag=tag)
+
+    def build_in_one(self, *, assemble: str | None = None) -> None:
+        """Assemble in one container of the builder and commit: no layer and no download is used again."""
+        plan = plan_one(self.context, self.builder, {})
+        with self.engine.profile() as profile, TemporaryDirectory() as folder:
+            if assemble is not None:
+                scripts = Path(shutil.copytree(self.context.scripts, Path(folder, "scripts")))
+                (scripts / "assemble").write_text(assemble)
+                plan = replace(plan, scripts=scripts)
+            image = build_in_one(self.engine.client, plan, profile, lambda line: None)
+        self.engine.client.api.remove_image(image, force=True)
+
+    def build_with_upstream(self) -> None:
+        """The same source and builder image with upstream's binary."""
+        command = ["s2i", "build", "--copy", str(self.context.source), self.builder, f"{self.name}/upstream"]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def change_line(self) -> BuildContext:
+        """The context with another comment in predict.py."""
+        predict = next(self.context.source.rglob("predict.py"))
+        predict.write_text(predict.read_text() + f"# {secrets.token_hex(4)}\n")
+        return load_context(self.context.root)
+
+    def change_requirement(self, minor: int) -> BuildContext:
+        """The context with another small requirement."""
+        (self.context.source / "requirements.txt").write_text(self.requirements + REQUIREMENTS.format(minor) + "\n")
+        return load_context(self.context.root)
+
+    def reset(self) -> None:
+        """Take the changed requirement back."""
+        (self.context.source / "requirements.txt").write_text(self.requirements)
+        self.context = load_context(self.context.root)
+
+    def clean(self) -> None:
+        """Remove every image, and the download cache."""
+        for image in self.engine.images():
+            self.engine.remove(image.id)
+        self.engine.prune()
+        self.forget_downloads()
+
+    def forget_downloads(self) -> None:
+        """Remove the download cache."""
+        for volume in self.engine.client.api.volumes()["Volumes"] or ():
+            if volume["Name"] == self.name:
+                self.engine.client.api.remove_volume(self.name)
+
+
+def measure(action: Callable[[], object]) -> float:
+    """Seconds that an action takes."""
+    began = time.perf_counter()
+    action()
+    return time.perf_counter() - began
+
+
+def run(bench: Bench) -> dict[str, float]:
+    """Measure everything; seconds, bytes and ratios by name."""
+    times: dict[str, list[float]] = {}
+
+    def note(name: str, action: Callable[[], object]) -> None:
+        times.setdefault(name, []).append(measure(action))
+        print(f"  {name}: {times[name][-1]:.2f} s", file=sys.stderr)
+
+    for number in range(RUNS):
+        bench.reset()
+        note("one_container_pip", lambda: bench.build_in_one(assemble=PIP_ASSEMBLE))
+        note("one_container_uv", bench.build_in_one)
+        if shutil.which("s2i"):
+            note("upstream_s2i", bench.build_with_upstream)
+        bench.clean()
+        note("cold", lambda: bench.build(bench.context))
+        note("no_change", lambda: bench.build(bench.context))
+        changed = bench.change_line()
+        note("one_line", lambda changed=changed: bench.build(changed))
+        other = bench.change_requirement(15 + number)
+        note("one_requirement", lambda other=other: bench.build(other))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    base = medians["one_container_pip"]
+    ratios = {f"{name}_ratio": base / medians[name] for name in ("cold", "one_line", "one_requirement")}
+    return {**medians, **ratios, **measure_sizes(bench)}
+
+
+def measure_sizes(bench: Bench) -> dict[str, float]:
+    """The bytes of a source layer, and the disk that ten models with equal requirements take beside one."""
+    bench.reset()
+    bench.clean()
+    client = bench.engine.client
+    empty = client.api.df()["LayersSize"]
+    bench.build(bench.context, tag="model-0")
+    one = client.api.df()["LayersSize"] - empty
+    for number in range(1, 10):
+        bench.build(bench.change_line(), tag=f"model-{number}")
+    ten = client.api.df()["LayersSize"] - empty
+    with TemporaryDirectory() as folder:
+        layer = write_source_layer(Path(folder, "layer.tar"), "/action", bench.context.source)
+        pushed = len(gzip.compress(layer.path.read_bytes()))
+    return {"ten_models_disk_ratio": ten / one if one else 0.0, "bytes_of_a_changed_line": pushed}
+
+
+def main() -> None:
+    """Measure on the engine that is named, docker by default."""
+    with TemporaryDirectory(prefix="modelyard-bench-") as folder:
+        bench = Bench(sys.argv[1] if len(sys.argv) > 1 else "docker", Path(folder))
+        try:
+            figures = run(bench)
+        finally:
+            bench.clean()
+    for name, value in figures.items():
+        print(f"{name:28} {value:10.2f}")
+    print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""The daemon's figures beside its peers', measured in turns in one run.
+
+    .venv/bin/python benchmarks/serve.py [--seconds 5] [--rounds 3] [--connections 1 16 64] [--models lr rf xgb]
+                                         [--peers daemon flask mlserver] [--json]
+
+Requests per second and latencies of one row a request, sent by wrk: our daemon, plain Flask + gunicorn with two sync
+workers as people write it, and MLServer with adaptive batching where it can be installed. `gateway` is our daemon with
+a function that returns its input, beside plain Flask that does nothing. Figures on a shared machine are noisy: each is
+the median of the rounds, the peers take turns within a round, and what counts are the ratios.
+
+The environments are made once, by uv, in ~/.cache/modelyard-benchmarks.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+ROOT = Path(__file__).resolve().parents[1]
+PEERS = ROOT / "benchmarks" / "peers"
+DATA = ROOT / "projects" / "finance_income_prediction" / "data" / "adult_income-prepped.csv"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard-benchmarks"
+UV = Path(sys.executable).with_name("uv")
+PACKAGES = {
+    "models": ["flask", "gunicorn", "scikit-learn", "pandas", "xgboost-cpu"],
+    "mlserver": ["mlserver", "uvloop<0.22", "scikit-learn", "pandas", "xgboost-cpu"],
+}
+PORTS = {"daemon": 5981, "flask": 5982, "mlserver": 5983}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--models", nargs="+", default=["gateway", "lr", "rf", "xgb"])
+    parser.add_argument("--peers", nargs="+", default=["daemon", "flask", "mlserver"])
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if not shutil.which("wrk"):
+        raise SystemExit("wrk is missing: install it (apt-get install wrk)")
+    peers = [peer for peer in options.peers if has_environment("mlserver" if peer == "mlserver" else "models")]
+    with tempfile.TemporaryDirectory(prefix="modelyard-serve-") as folder:
+        bench = Bench(Path(folder), seconds=options.seconds, rounds=options.rounds)
+        figures = [figure for model in options.models for figure in bench.measure(model, peers, options.connections)]
+    print(json.dumps(figures, indent=1) if options.json else render(figures))
+
+
+class Bench:
+    """Models that are trained, and servers that are started for one model at a time."""
+
+    def __init__(self, folder: Path, *, seconds: int, rounds: int) -> None:
+        self.folder = folder
+        self.seconds = seconds
+        self.rounds = rounds
+        self.models = folder / "models"
+        self.models.mkdir()
+        train = [python("models"), PEERS / "adult.py", DATA, self.models]
+        subprocess.run(train, check=True)
+        lines = DATA.read_text().splitlines()[1:201]
+        self.rows = [[_value(text) for text in line.split(",")[:-1]] for line in lines]
+
+    def measure(self, model: str, peers: Sequence[str], connections: Sequence[int]) -> Iterator[dict[str, object]]:
+        """Measure one model behind each peer; the peers run side by side, and are loaded in turns."""
+        taking = [peer for peer in peers if model != "gateway" or peer != "mlserver"]
+        with self.servers(taking, model):
+            for count in connections:
+                runs: dict[str, list[dict[str, float]]] = {peer: [] for peer in taking}
+                for _ in range(self.rounds):
+                    for peer in taking:
+                        runs[peer].append(self.load(peer, model, count))
+                for peer, found in runs.items():
+                    yield {
+                        "model": model,
+                        "peer": peer,
+                        "connections": count,
+                        **{key: median(run[key] for run in found) for key in found[0]},
+                    }
+
+    @contextmanager
+    def servers(self, peers: Sequence[str], model: str) -> Iterator[None]:
+        """Have the peers serve `model` while inside."""
+        started = [getattr(self, f"start_{peer}")(model) for peer in peers]
+        try:
+            for peer in peers:
+                self.wait_until_right(peer, model)
+            yield
+        finally:
+            for process in started:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            for process in started:
+                process.wait(30)
+
+    def start_daemon(self, model: str) -> subprocess.Popen[bytes]:
+        """Our daemon, as the builder image's run script starts it."""
+        root = self.folder / f"daemon-{model}"
+        environments = root / "environments"
+        environments.mkdir(parents=True)
+        for name in ("default", "gateway"):
+            (environments / name).symlink_to(CACHE / "models")
+        for name in ("adult", "daemon_app"):
+            shutil.copy(PEERS / f"{name}.py", root)
+        route = "echo" if model == "gateway" else model
+        (root / ".s2i").mkdir()
+        entry = {"name": model, "path": ".", "environment": "default", "routes": [route], "instances": "instances.json"}
+        document = {"schema": 1, "name": "benchmark", "kind": "predict", "models": [entry]}
+        (root / ".s2i" / "application.json").write_text(json.dumps(document))
+        (root / "instances.json").write_text(json.dumps({"instances": self.rows[:5]}))
+        environ = {
+            "APP_ROOT": str(root),
+            "MODELYARD_LIB": str(ROOT / "src"),
+            "MODELYARD_ENVIRONMENTS": str(environments),
+            "ROUTES": f"{route}:daemon_app:{route}",
+            "HOST": "127.0.0.1",
+            "PORT": str(PORTS["daemon"]),
+        }
+        return self.start("daemon", ["bash", ROOT / "builders" / "daemon" / "s2i" / "bin" / "run"], environ)
+
+    def start_flask(self, model: str) -> subprocess.Popen[bytes]:
+        """Plain Flask + gunicorn with two sync workers."""
+        command = [CACHE / "models" / "bin" / "gunicorn", "--workers", "2", "--bind", f"127.0.0.1:{PORTS['flask']}"]
+        return self.start("flask", [*command, "--chdir", PEERS, "flask_app:app"], {})
+
+    def start_mlserver(self, model: str) -> subprocess.Popen[bytes]:
+        """MLServer with its adaptive batching."""
+        root = self.folder / f"mlserver-{model}"
+        root.mkdir()
+        settings = {"http_port": PORTS["mlserver"], "grpc_port": 5984, "metrics_port": 5985, "debug": False}
+        (root / "settings.json").write_text(json.dumps(settings))
+        one = {"name": model, "implementation": "mlserver_app.Pipeline", "max_batch_size": 64, "max_batch_time": 0.005}
+        (root / "model-settings.json").write_text(json.dumps(one))
+        return self.start(
+            "mlserver", [CACHE / "mlserver" / "bin" / "mlserver", "start", root], {"PYTHONPATH": str(PEERS)}
+        )
+
+    def start(self, name: str, command: Sequence[str | Path], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Start a server in a process group of its own."""
+        log = (self.folder / f"{name}.log").open("ab")
+        environ = {**os.environ, "BENCHMARK_MODELS": str(self.models), **environ}
+        return subprocess.Popen(list(map(str, command)), env=environ, stdout=log, stderr=log, process_group=0)
+
+    def target(self, peer: str, model: str) -> tuple[str, list[bytes]]:
+        """Where to send a request, and the bodies to send in turn."""
+        base = f"http://127.0.0.1:{PORTS[peer]}"
+        if peer == "mlserver":
+            inputs = [
+                {"name": "rows", "shape": [1, 1], "datatype": "BYTES", "data": [json.dumps(row)]} for row in self.rows
+            ]
+            return f"{base}/v2/models/{model}/infer", [json.dumps({"inputs": [one]}).encode() for one in inputs]
+        path = {"daemon": "echo", "flask": "noop"}[peer] if model == "gateway" else model
+        return f"{base}/{path}", [json.dumps({"instances": [row]}).encode() for row in self.rows]
+
+    def wait_until_right(self, peer: str, model: str) -> None:
+        """Wait for the server's first answer."""
+        url, bodies = self.target(peer, model)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                request = Request(url, bodies[0], {"Content-Type": "application/json"})
+                with urlopen(request, timeout=5) as response:
+                    response.read()
+                return
+            except (URLError, OSError) as error:
+                if time.monotonic() > deadline:
+                    log = (self.folder / f"{peer}.log").read_text()[-2000:]
+                    raise SystemExit(f"{peer} does not answer: {error}\n{log}") from None
+                time.sleep(0.1)
+
+    def load(self, peer: str, model: str, connections: int) -> dict[str, float]:
+        """Have wrk load one server."""
+        url, bodies = self.target(peer, model)
+        script = self.folder / "wrk.lua"
+        quoted = ",\n".join(f"[==[{body.decode()}]==]" for body in bodies)
+        script.write_text(
+            f"local bodies = {{{quoted}}}\nlocal n = 0\n"
+            'wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\n'
+            "request = function() n = n % #bodies + 1; return wrk.format(nil, nil, nil, bodies[n]) end\n"
+            "done = function(summary, latency)\n"
+            '  io.write(string.format("FIGURES %d %d %d %d %d\\n", summary.requests, summary.duration,\n'
+            "    latency:percentile(50), latency:percentile(99),\n"
+            "    summary.errors.status + summary.errors.timeout + summary.errors.read + summary.errors.connect))\nend\n"
+        )
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--timeout", "10s", "-s", str(script), url]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found = re.search(r"FIGURES (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
+        assert found, done.stdout
+        requests, duration, p50, p99, errors = map(int, found.groups())
+        return {"requests/s": requests / duration * 1e6, "p50 ms": p50 / 1e3, "p99 ms": p99 / 1e3, "errors": errors}
+
+
+def has_environment(name: str) -> bool:
+    """Make the environment once; tell why there is none where it can't be made."""
+    if (CACHE / name / "ready").exists():
+        return True
+    CACHE.mkdir(parents=True, exist_ok=True)
+    command = [UV, "pip", "install", "--quiet", "--python", CACHE / name, *PACKAGES[name]]
+    subprocess.run([UV, "venv", "--quiet", "--allow-existing", CACHE / name], check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(f"NOT MEASURED: {name} cannot be installed: {done.stderr[-500:]}", file=sys.stderr)
+        return False
+    (CACHE / name / "ready").touch()
+    return True
+
+
+def python(name: str) -> Path:
+    """The interpreter of an environment."""
+    return CACHE / name / "bin" / "python"
+
+
+def render(figures: Sequence[Mapping[str, object]]) -> str:
+    """A table, with the ratio of our rate to each peer's."""
+    lines = [f"{'model':8} {'conns':>5}  {'peer':9} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'errors':>6}  ours/peer"]
+    for one in figures:
+        ours = next(
+            figure["requests/s"]
+            for figure in figures
+            if (figure["model"], figure["connections"]) == (one["model"], one["connections"])
+            and (figure["peer"] == "daemon" or all(other["peer"] != "daemon" for other in figures))
+        )
+        lines.append(
+            f"{one['model']:8} {one['connections']:5}  {one['peer']:9} {one['requests/s']:8.0f} {one['p50 ms']:8.2f} "
+            f"{one['p99 ms']:8.2f} {one['errors']:6.0f}  {ours / one['requests/s']:.2f}"  # type: ignore[operator]
+        )
+    return "\n".join(lines)
+
+
+def _value(text: str) -> int | str:
+    return int(text) if text.lstrip("-").isdigit() else text
+
+
+if __name__ == "__main__":
+    main()
