@@ -1,0 +1,111 @@
+"""Docker and Podman for tests: found running, or started where the machine allows it, and stopped only then."""
+
+import os
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.sockets import Socket, find_socket
+from modelyard.errors import EngineError
+
+ROOT = Path(__file__).parents[2]
+BASE = "modelyard-base:bookworm"
+_SERVICES = {"docker": "dockerd", "podman": "podman"}
+_PODMAN_SOCKET = Path("/run/podman/podman.sock")
+
+
+@contextmanager
+def running_engine(engine: str, folder: Path) -> Iterator[dict[str, str]]:
+    """The variables that lead to a running engine with a base image; skip, with the reason, where there can be none."""
+    with _service(engine, folder) as socket:
+        client = Client(socket, os.environ)
+        base = os.environ.get("MODELYARD_BASE_IMAGE") or _make_base(client)
+        yield {
+            "MODELYARD_BASE_IMAGE": base,
+            # Package indexes may be in reach of this machine alone (a proxy, a VPN): builds use its own network.
+            "MODELYARD_BUILD_NETWORK": os.environ.get("MODELYARD_BUILD_NETWORK", "host"),
+        }
+
+
+@contextmanager
+def _service(engine: str, folder: Path) -> Iterator[Socket]:
+    found = find_socket(engine, os.environ)
+    if found is not None and _answers(found):
+        yield found
+        return
+    command = shutil.which(_SERVICES[engine])
+    if command is None:
+        pytest.skip(f"ENGINE NOT TESTED: no {engine} runs here, and {_SERVICES[engine]} is not installed")
+    if os.geteuid() != 0:
+        pytest.skip(f"ENGINE NOT TESTED: no {engine} runs here, and only root may start one")
+    log = folder / f"{engine}.log"
+    arguments = [] if engine == "docker" else ["system", "service", "--time=0", f"unix://{_PODMAN_SOCKET}"]
+    _PODMAN_SOCKET.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen([command, *arguments], stdout=output, stderr=output, env=_service_environ(folder))
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            found = find_socket(engine, os.environ)
+            if found is not None and _answers(found):
+                break
+            if process.poll() is not None or time.monotonic() > deadline:
+                last = log.read_text(errors="replace").splitlines()[-1:]
+                pytest.skip(f"ENGINE NOT TESTED: {_SERVICES[engine]} does not start here: {last}")
+            time.sleep(0.1)
+        yield found
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _service_environ(folder: Path) -> dict[str, str]:
+    """Podman asks for more open files than some machines give: tell it the limit, and where an init is."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    init = shutil.which("catatonit") or shutil.which("tini")
+    settings = folder / "containers.conf"
+    settings.write_text(
+        f'[containers]\ndefault_ulimits = ["nofile={limit}:{limit}", "nproc={limit}:{limit}"]\n'
+        + (f'init_path = "{init}"\n' if init else "")
+    )
+    return {**os.environ, "CONTAINERS_CONF": str(settings)}
+
+
+def _answers(socket: Socket) -> bool:
+    try:
+        return bool(Client(socket, os.environ).version)
+    except EngineError:
+        return False
+
+
+def _make_base(client: Client) -> str:
+    """The image of `make base-image`, made once; skip where that is impossible and no registry is in reach."""
+    if client.api.images(name=BASE):
+        return BASE
+    if client.api.images(name="docker.io/library/python:3.11-slim") or _pulls(client, "python", "3.11-slim"):
+        return "docker.io/library/python:3.11-slim"
+    engine = client.socket.engine
+    if not shutil.which("mmdebstrap") or not shutil.which(engine):
+        pytest.skip(
+            "ENGINE NOT TESTED: no image registry is in reach, and mmdebstrap is not installed to make a base image"
+        )
+    command = [ROOT / "builders" / "base" / "make-base-image", BASE]
+    made = subprocess.run(command, env={**os.environ, "ENGINE": engine}, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"ENGINE NOT TESTED: the base image could not be made: {made.stderr[-300:]}")
+    return BASE
+
+
+def _pulls(client: Client, name: str, tag: str) -> bool:
+    try:
+        with client.talking("pull"):
+            return not any("error" in event for event in client.api.pull(name, tag, stream=True, decode=True))
+    except EngineError:
+        return False

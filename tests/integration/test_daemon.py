@@ -1,0 +1,341 @@
+"""The real daemon: the builder's run script, the supervisor, gunicorn, a worker a model."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
+from tests.integration.daemons import RUN, Daemon, StartDaemon, is_alive, starting_daemons, wait_until
+
+pytestmark = pytest.mark.integration
+
+GOOD = """
+    import os, sys, time
+
+    def echo(msg):
+        return msg.payload
+
+    def whoami(msg):
+        return {"pid": os.getpid(), "threads": os.environ["OMP_NUM_THREADS"], "cwd": os.getcwd()}
+
+    def nan(msg):
+        return [1.0, float("nan")]
+
+    def chat(msg):
+        print("hello from the model", flush=True)
+        return 1
+
+    def nap(msg):
+        time.sleep(msg.payload)
+        return "rested"
+"""
+BAD = """
+    import itertools, os, signal, sys
+
+    def fail(msg):
+        return 1 / 0
+
+    def leave(msg):
+        sys.exit(4)
+
+    def die(msg):
+        os._exit(7)
+
+    def killed(msg):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def hang(msg):
+        all(itertools.repeat(1))  # never lets another thread run
+
+    def fine(msg):
+        return "fine"
+"""
+ROUTES = {
+    "good": ("echo", "whoami", "nan", "chat", "nap"),
+    "bad": ("fail", "leave", "die", "killed", "hang", "fine"),
+}
+
+
+@pytest.fixture
+def start_daemon() -> Iterator[StartDaemon]:
+    """Start daemons of files and variables; whatever happens, none of their processes stays."""
+    with starting_daemons() as start:
+        yield start
+
+
+@pytest.fixture
+def start_pair(start_daemon: StartDaemon) -> StartDaemon:
+    """Start a daemon of two models, a good one and a bad one."""
+
+    def start(**environ: str) -> Daemon:
+        routes = ",".join(f"{name}:{model}.predict:{name}" for model, names in ROUTES.items() for name in names)
+        models = tuple(Model(name=f"p/{model}", path=model, routes=names) for model, names in ROUTES.items())
+        files = {
+            "good/predict.py": GOOD,
+            "bad/predict.py": BAD,
+            APPLICATION_FILE: format_application(Application(name="p/all", kind="predict", models=models)),
+        }
+        return start_daemon(files, ROUTES=routes, **environ)
+
+    return start
+
+
+def test_it_serves_and_stops(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    assert daemon.post("echo", {"payload": {"a": 1}}) == (200, {"payload": {"a": 1}})
+    assert daemon.post("echo", [1]) == (200, [1])
+    assert daemon.post("nan") == (200, [1.0, None])
+    assert daemon.post("chat") == (200, 1)
+    assert daemon.request("GET", "/health") == (200, b"OK!")
+    assert b"<title>p/all</title>" in daemon.request("GET", "/")[1]
+    _, about = daemon.post("whoami")
+    assert about["cwd"] == str(daemon.root)
+    assert int(about["threads"]) >= 1
+    processes = daemon.children()
+    assert about["pid"] in processes
+    assert daemon.stop() == 0
+    assert not [pid for pid in processes if is_alive(pid)]
+    assert "[p/good] hello from the model" in daemon.log
+    assert not list(daemon.run_dir.glob("*.sock"))
+
+
+def test_every_error_is_a_problem_with_a_true_status(start_pair: StartDaemon) -> None:
+    daemon = start_pair(MAX_BODY="100").wait_ready()
+    for status, answer in {
+        400: daemon.request("POST", "/echo", b"{"),
+        404: daemon.post("nowhere"),
+        405: daemon.request("GET", "/echo"),
+        413: daemon.request("POST", "/echo", b" " * 101),
+        415: daemon.request("POST", "/echo", b"a=1", **{"Content-Type": "text/plain"}),
+        500: daemon.post("fail"),
+    }.items():
+        assert (answer[0], answer[1]["status"]) == (status, status)
+        assert answer[1]["request_id"]
+    assert daemon.post("nowhere")[1]["routes"][0] == "/echo"
+    _, failure = daemon.post("fail")
+    assert "ZeroDivisionError" not in json.dumps(failure)
+    assert f"request_id={failure['request_id']}" in daemon.log
+    assert "ZeroDivisionError: division by zero" in daemon.log
+
+
+@pytest.mark.parametrize(("route", "end"), [("die", "exit code 7"), ("killed", "killed by SIGKILL")])
+def test_a_process_that_dies_is_started_again_and_no_other_route_notices(
+    start_pair: StartDaemon, route: str, end: str
+) -> None:
+    daemon = start_pair().wait_ready()
+    _, before = daemon.post("whoami")
+    status, answer = daemon.post(route)
+    assert (status, answer["status"]) == (502, 502)
+    assert daemon.post("whoami") == (200, before)
+    wait_until(lambda: daemon.post("fine") == (200, "fine"))
+    assert f"p/bad: the model's process ended: {end}" in daemon.log
+    restarts = {item["route"]: item["restarts"] for item in daemon.request("GET", "/routes")[1]["routes"]}
+    assert (restarts["fine"], restarts["echo"]) == (1, 0)
+
+
+def test_sys_exit_in_a_model_is_a_failed_request_only(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    assert daemon.post("leave")[0] == 500
+    assert daemon.post("fine") == (200, "fine")
+    assert "restarting" not in json.dumps(daemon.request("GET", "/routes")[1])
+
+
+def test_an_endless_loop_in_c_is_ended_and_shown_in_the_log(start_pair: StartDaemon) -> None:
+    daemon = start_pair(REQUEST_TIMEOUT="0.5").wait_ready()
+    started = time.monotonic()
+    status, answer = daemon.post("hang")
+    assert (status, answer["detail"]) == (504, "p/bad did not answer within 0.5 s")
+    assert time.monotonic() - started < 5
+    assert daemon.post("echo", 1) == (200, 1)
+    wait_until(lambda: daemon.post("fine") == (200, "fine"))
+    assert "a request ran longer than 0.5 s" in daemon.log
+    assert "in hang" in daemon.log
+
+
+def test_a_model_that_cannot_load_takes_no_other_down(start_daemon: StartDaemon) -> None:
+    files = {"a.py": "def run(msg): return 1", "b.py": "open('models/b.bin')\ndef run(msg): return 2"}
+    daemon = start_daemon(files, ROUTES="a:a:run,b:b:run")
+    wait_until(lambda: daemon.post("a") == (200, 1))
+    wait_until(lambda: "could not be loaded" in daemon.post("b")[1]["detail"])
+    status, answer = daemon.post("b")
+    assert status == 503
+    assert "FileNotFoundError" in answer["detail"]
+    assert "models/b.bin" in answer["detail"]
+    assert "b.py:1" in answer["detail"]
+    status, answer = daemon.request("GET", "/readyz")
+    assert (status, list(answer["models"])) == (503, ["b"])
+    (daemon.root / "models").mkdir()
+    (daemon.root / "models" / "b.bin").touch()
+    wait_until(lambda: daemon.post("b") == (200, 2))
+    assert daemon.request("GET", "/readyz")[0] == 200
+
+
+def test_ready_any_needs_one_model_only(start_daemon: StartDaemon) -> None:
+    files = {"a.py": "def run(msg): return 1", "b.py": "raise RuntimeError('no')"}
+    daemon = start_daemon(files, ROUTES="a:a:run,b:b:run", READY="any").wait_ready()
+    assert daemon.post("a") == (200, 1)
+
+
+def test_models_load_at_the_same_time_and_before_any_request(start_daemon: StartDaemon) -> None:
+    # Each waits for the other three: one after the other, none would ever be ready.
+    source = """
+        import pathlib, time
+        pathlib.Path(__name__ + ".here").touch()
+        while len(list(pathlib.Path().glob("*.here"))) < 4:
+            time.sleep(0.01)
+        def run(msg): return __name__
+    """
+    files = {f"m{number}.py": source for number in range(4)}
+    daemon = start_daemon(files, ROUTES=",".join(f"m{number}:m{number}:run" for number in range(4))).wait_ready()
+    assert [daemon.post(f"m{number}")[1] for number in range(4)] == ["m0", "m1", "m2", "m3"]
+
+
+def test_too_many_requests_are_refused_at_once(start_pair: StartDaemon) -> None:
+    daemon = start_pair(QUEUE_SIZE="2", GATEWAY_THREADS="16").wait_ready()
+    statuses: list[int] = []
+    threads = [threading.Thread(target=lambda: statuses.append(daemon.post("nap", 0.5)[0])) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: statuses.count(503) >= 7)
+    assert 200 not in statuses
+    assert daemon.post("fine") == (200, "fine")
+    for thread in threads:
+        thread.join()
+    assert Counter(statuses) == {200: 3, 503: 7}
+
+
+def test_sigterm_under_load_loses_no_accepted_request(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    port = daemon.port
+    answers: Counter[Any] = Counter()
+    refused = threading.Event()
+
+    def send_until_refused() -> None:
+        while not refused.is_set():
+            try:
+                sock = socket.create_connection(("127.0.0.1", port), timeout=20)
+            except ConnectionRefusedError:
+                refused.set()
+                return
+            with sock:
+                body = b"0.02"
+                head = f"POST /nap HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+                try:
+                    sock.sendall(head.encode() + body)
+                    answers[sock.recv(65536).split(b"\r\n")[0]] += 1
+                except ConnectionResetError:
+                    answers["reset"] += 1
+
+    threads = [threading.Thread(target=send_until_refused) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: sum(answers.values()) > 20)
+    assert daemon.stop() == 0
+    for thread in threads:
+        thread.join()
+    assert set(answers) == {b"HTTP/1.1 200 OK"}
+
+
+def test_sigterm_waits_for_a_long_request(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(daemon.post("nap", 1.0)))
+    thread.start()
+    wait_until(lambda: is_busy(daemon))
+    assert daemon.stop() == 0
+    thread.join()
+    assert answers == [(200, "rested")]
+
+
+def is_busy(daemon: Daemon) -> bool:
+    """Tell whether the route has been asked, by a second request that has to wait."""
+    connection = HTTPConnection("127.0.0.1", daemon.port, timeout=0.2)
+    try:
+        connection.request("POST", "/echo", body=b"1")
+        connection.getresponse().read()
+        return False
+    except TimeoutError:
+        return True
+    finally:
+        connection.close()
+
+
+def test_stopping_has_a_limit(start_pair: StartDaemon) -> None:
+    daemon = start_pair(STOP_TIMEOUT="0.5").wait_ready()
+    processes = daemon.children()
+    thread = threading.Thread(target=lambda: suppress_errors(lambda: daemon.post("nap", 30)))
+    thread.start()
+    wait_until(lambda: is_busy(daemon))
+    started = time.monotonic()
+    assert daemon.stop() == 0
+    assert time.monotonic() - started < 10
+    thread.join()
+    assert not [pid for pid in processes if is_alive(pid)]
+
+
+def suppress_errors(call: Callable[[], Any]) -> None:
+    """Call, whatever comes of it."""
+    with suppress(OSError, HTTPException):
+        call()
+
+
+def test_no_process_outlives_a_killed_supervisor(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    processes = daemon.children()
+    assert len(processes) >= 4  # gunicorn and its worker, two models
+    daemon.process.kill()
+    daemon.process.wait()
+    wait_until(lambda: not [pid for pid in processes if is_alive(pid)])
+
+
+def test_a_gateway_that_is_killed_comes_back(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    gateway = next(pid for pid in daemon.children() if "gunicorn" in command_of(pid))
+    os.kill(gateway, signal.SIGKILL)
+    wait_until(lambda: "the gateway ended: killed by SIGKILL" in daemon.log)
+    wait_until(lambda: daemon.post("echo", 1) == (200, 1))
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process."""
+    done = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout
+
+
+def test_the_applications_file_names_disturb_neither_gateway_nor_supervisor(start_daemon: StartDaemon) -> None:
+    shadows = ("logging", "socket", "selectors", "flask", "gunicorn")
+    files = {f"{name}.py": "raise RuntimeError('imported')" for name in shadows}
+    daemon = start_daemon({**files, "p/predict.py": "def run(msg): return 1"}, ROUTES="run:p.predict:run")
+    assert daemon.wait_ready().post("run") == (200, 1)
+
+
+def test_the_json_log_has_one_object_a_line(start_pair: StartDaemon) -> None:
+    daemon = start_pair(MODELYARD_LOG="json").wait_ready()
+    _, failure = daemon.post("fail")
+    daemon.post("chat")
+    assert daemon.post("die")[0] == 502
+    assert daemon.stop() == 0
+    entries = [json.loads(line) for line in daemon.log.splitlines()]
+    failed = next(entry for entry in entries if entry.get("request_id") == failure["request_id"])
+    assert (failed["path"], failed["status"], failed["level"]) == ("/fail", 500, "error")
+    assert "ZeroDivisionError" in failed["trace"]
+    assert any(entry["message"] == "[p/good] hello from the model" for entry in entries)
+
+
+def test_a_missing_environment_is_said_by_the_script(tmp_path: Path) -> None:
+    env = {**os.environ, "APP_ROOT": str(tmp_path), "MODELYARD_ENVIRONMENTS": str(tmp_path / "nowhere")}
+    done = subprocess.run(["bash", str(RUN)], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "nowhere/gateway/bin/python is missing: this image was not assembled" in done.stderr

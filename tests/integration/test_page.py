@@ -1,0 +1,335 @@
+"""The page in a real browser: Chromium without a window, which reaches nothing but this machine."""
+
+import base64
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.integration.daemons import Daemon, wait_until
+from tests.integration.picture_models import INCOME, ROUTES, application_files, make_picture
+
+pytestmark = pytest.mark.integration
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMEDRIVER = shutil.which("chromedriver")
+if not CHROMIUM or not CHROMEDRIVER:
+    pytest.skip(
+        "THE PAGE IS NOT TESTED: Chromium or chromedriver is missing (apt-get install chromium chromium-driver)",
+        allow_module_level=True,
+    )
+ARGUMENTS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+    "--window-size=1200,1000",
+)
+HERE = "section:not([hidden])"
+
+
+class Page:
+    """The page of one daemon, and the route that is shown."""
+
+    def __init__(self, driver: webdriver.Chrome, address: str) -> None:
+        self.driver = driver
+        self.address = address
+
+    def open(self, route: str = "", *, path: str = "/") -> "Page":
+        """Load the page anew at a route."""
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.address}{path}" + (f"#/{route}" if route else ""))
+        if path == "/":
+            wait_until(lambda: self.find("#summary").text)
+        return self
+
+    def find(self, selector: str) -> WebElement:
+        """The first element."""
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        """Every element."""
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def here(self, selector: str) -> WebElement:
+        """The first element of the route that is shown."""
+        return self.find(f"{HERE} {selector}")
+
+    def click(self, selector: str) -> None:
+        """Click on an element of the route that is shown."""
+        element = self.here(selector)
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def wait_for_answer(self, status: str = "200 OK", *, count: int = 1) -> Any:
+        """The answer, once that many requests are in the chart and the last has that status."""
+        wait_until(lambda: len(self.all(f"{HERE} .chart rect")) >= count)
+        wait_until(lambda: self.here(".status").text == status)
+        return json.loads(self.here(".answer pre").text)
+
+    def body(self) -> Any:
+        """What the form holds."""
+        return json.loads(self.here("textarea").get_property("value"))
+
+    def style(self, selector: str, name: str) -> str:
+        """A computed style."""
+        return self.find(selector).value_of_css_property(name)
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    """One browser for all."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ARGUMENTS:
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for all, with a route of every kind."""
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "tokens").write_text("locked=sesame")
+    environ = {"ROUTES": ROUTES, "READY": "any", "MODELYARD_TOKENS": str(folder / "tokens")}
+    daemon = Daemon(folder, application_files(), environ)
+    wait_until(lambda: states(daemon) == ["ready"] * 4 + ["failed"])
+    yield daemon
+    daemon.stop()
+
+
+def states(daemon: Daemon) -> list[str]:
+    """How every route is."""
+    return [route["state"] for route in daemon.request("GET", "/routes")[1]["routes"]]
+
+
+@pytest.fixture
+def page(driver: webdriver.Chrome, daemon: Daemon) -> Iterator[Page]:
+    """The page in a window of usual size; in the end, the browser has nothing to complain of."""
+    driver.set_window_size(1200, 1000)
+    driver.get_log("browser")
+    yield Page(driver, f"http://127.0.0.1:{daemon.port}")
+    expected = ("401 (Unauthorized)", "422 (Unprocessable", "400 (Bad Request)")
+    messages = [entry["message"] for entry in driver.get_log("browser")]
+    assert [message for message in messages if not any(text in message for text in expected)] == []
+
+
+def test_the_test_instances_are_sent_and_answer_latency_and_chart_are_shown(page: Page) -> None:
+    page.open()
+    assert page.find("#summary").text == "4 of 5 routes are ready"
+    assert page.body() == INCOME
+    page.click("button.primary")
+    assert page.wait_for_answer() == {"predictions": [0, 1], "scores": [0.25, 0.38]}
+    assert [one.text for one in page.all(f"{HERE} .predictions span")] == ["0", "1"]
+    assert page.here(".latency").text.endswith(" ms")
+    assert page.here(".id").text.startswith("request ")
+    page.click(".repeat")
+    page.wait_for_answer(count=26)
+    assert page.here(".chart").get_attribute("aria-label").startswith("Latencies of the last 26 requests: median ")
+    assert page.here("figcaption").text == page.here(".chart").get_attribute("aria-label")
+
+
+def test_single_instances_are_a_click_away(page: Page) -> None:
+    page.open()
+    buttons = page.all(f"{HERE} .pick button")
+    assert [button.text for button in buttons] == ["all 2", "1", "2"]
+    buttons[2].click()
+    assert page.body() == {"instances": [INCOME["instances"][1]]}
+    assert [button.get_attribute("aria-pressed") for button in buttons] == ["false", "false", "true"]
+    page.here("textarea").send_keys(" ")
+    assert buttons[2].get_attribute("aria-pressed") == "false"
+    buttons[0].click()
+    assert page.body() == INCOME
+
+
+def test_errors_are_shown_as_such(page: Page) -> None:
+    page.open()
+    field = page.here("textarea")
+    field.clear()
+    field.send_keys('{"instances": "none"}')
+    page.click("button.primary")
+    assert page.wait_for_answer("422 Unprocessable Entity")["detail"].startswith("expected {'instances'")
+    assert page.here(".chart rect").get_attribute("class") == "bad"
+    field.clear()
+    field.send_keys("{")
+    page.click("button.primary")
+    assert "no JSON" in page.wait_for_answer("400 Bad Request", count=2)["detail"]
+
+
+def test_everything_works_by_keyboard(page: Page) -> None:
+    page.open()
+    keys = ActionChains(page.driver)
+    keys.send_keys(Keys.TAB, Keys.ENTER).perform()  # the skip link
+    assert page.driver.switch_to.active_element.get_attribute("id") == "main"
+    page.open()
+    page.find('[data-link="grey"]').send_keys(Keys.ENTER)
+    wait_until(lambda: page.here("h2").text.endswith("/grey"))  # the page changes on an event that comes later
+    assert page.find("[aria-current=page]").get_attribute("data-link") == "grey"
+    page.here("textarea").send_keys(Keys.CONTROL, Keys.ENTER)
+    page.wait_for_answer()
+    page.here("button.primary").send_keys(Keys.ENTER)
+    page.wait_for_answer(count=2)
+    wait_until(lambda: page.driver.switch_to.active_element == page.here("button.primary"))
+    reached = set()
+    for _ in range(30):
+        ActionChains(page.driver).send_keys(Keys.TAB).perform()
+        reached.add(page.driver.switch_to.active_element.get_attribute("class"))
+    assert {"primary", "repeat", "choose", "clear"} <= reached
+
+
+def test_what_is_drawn_is_sent_as_a_picture_of_the_size_of_the_test_instances(page: Page) -> None:
+    page.open("digit")
+    wait_until(lambda: page.all(f"{HERE} .pick img"))
+    canvas = page.here("canvas")
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    draw = ActionChains(page.driver).move_to_element_with_offset(canvas, -50, -60).click_and_hold()
+    draw.move_by_offset(90, 0).move_by_offset(-40, 110).release().perform()
+    assert page.wait_for_answer()["sizes"] == [[28, 28]]
+    body = page.body()
+    assert list(body) == ["instances"]
+    assert len(body["instances"]) == 1
+    assert base64.b64decode(body["instances"][0]["b64"]).startswith(b"\x89PNG")
+
+
+def test_what_is_drawn_is_sent_as_rows_where_the_test_instances_are_rows(page: Page) -> None:
+    page.open("grey")
+    canvas = page.here("canvas")
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    ActionChains(page.driver).move_to_element(canvas).click_and_hold().move_by_offset(40, 40).release().perform()
+    assert page.wait_for_answer()["rows"] == [28]
+    (rows,) = page.body()["instances"]
+    assert {len(row) for row in rows} == {28}
+    assert rows[0][0] == 0
+    assert rows[14][14] > 200
+
+
+def test_a_picture_file_is_sent_as_it_is(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "picture.png").write_bytes(base64.b64decode(make_picture(21)))
+    page.open("digit")
+    page.here("input[type=file]").send_keys(str(tmp_path / "picture.png"))
+    assert page.wait_for_answer()["sizes"] == [[21, 21]]
+    assert page.body() == {"instances": [{"b64": make_picture(21)}]}
+
+
+def test_a_dropped_file_is_sent_and_one_that_is_no_picture_is_refused(page: Page) -> None:
+    page.open("digit")
+    drop = """
+        const [canvas, name, type, text] = arguments;
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([Uint8Array.from(atob(text), (one) => one.charCodeAt(0))], name, {type}));
+        canvas.dispatchEvent(new DragEvent("drop", {dataTransfer: transfer, bubbles: true, cancelable: true}));
+    """
+    page.driver.execute_script(drop, page.here("canvas"), "a.png", "image/png", make_picture(20))
+    assert page.wait_for_answer()["sizes"] == [[20, 20]]
+    page.driver.execute_script(drop, page.here("canvas"), "a.txt", "text/plain", "aGVsbG8=")
+    wait_until(lambda: "a.txt is no picture" in page.here(".answer pre").text)
+
+
+def test_the_pictures_of_the_test_instances_are_buttons(page: Page) -> None:
+    page.open("digit")
+    wait_until(lambda: len(page.all(f"{HERE} .pick img")) == 2)
+    page.all(f"{HERE} .pick button")[2].click()
+    assert page.wait_for_answer()["sizes"] == [[14, 14]]
+
+
+def test_a_route_that_needs_a_token_asks_for_it_and_shows_it_nowhere(page: Page) -> None:
+    page.open("locked")
+    wait_until(lambda: page.here(".token input").is_displayed())
+    page.click("button.primary")
+    page.wait_for_answer("401 Unauthorized")
+    wait_until(lambda: page.driver.switch_to.active_element == page.here(".token input"))
+    page.here(".token input").send_keys("sesame")
+    page.click("button.primary")
+    assert page.wait_for_answer()["payload"]["predictions"] == [0, 1]
+    page.click("details summary")
+    command = page.here(".curl").text
+    assert 'Bearer \'"$TOKEN"' in command
+    assert "sesame" not in page.driver.page_source
+
+
+def test_a_model_that_cannot_load_says_why(page: Page) -> None:
+    page.open("broken")
+    wait_until(lambda: page.here(".state").text == "failed")
+    assert "models/broken.bin: train the model first" in page.here(".reason").text
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+@pytest.mark.parametrize("width", [320, 600, 1200])
+def test_nothing_needs_to_be_scrolled_sideways(page: Page, path: str, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page.open("digit", path=path)
+        if path == "/":
+            page.click("button.primary")
+            page.wait_for_answer()
+        assert page.driver.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_dark_and_light_follow_the_system_and_can_be_read(page: Page) -> None:
+    colors = {}
+    for scheme in ("light", "dark"):
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        page.open()
+        colors[scheme] = page.style("body", "background-color")
+        for selector in (".about", ".state", "h2", "button.primary", ".model"):
+            assert page.driver.execute_script(CONTRAST, page.find(selector)) >= 4.5, f"{selector} in {scheme}"
+        assert page.style("button.primary", "transition-duration") == "0s"
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert colors["light"] != colors["dark"]
+
+
+# The contrast of an element's text to what is behind it, as WCAG 2 defines it.
+CONTRAST = """
+    const parse = (color) => color.match(/[\\d.]+/g).map(Number);
+    const shine = (color) => {
+      const [red, green, blue] = parse(color).slice(0, 3).map((one) => one / 255)
+        .map((one) => (one <= 0.04045 ? one / 12.92 : ((one + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+    };
+    let behind = arguments[0];
+    const isClear = (element) => (parse(getComputedStyle(element).backgroundColor)[3] ?? 1) === 0;
+    while (isClear(behind)) behind = behind.parentElement;
+    const levels = [getComputedStyle(arguments[0]).color, getComputedStyle(behind).backgroundColor].map(shine);
+    return (Math.max(...levels) + 0.05) / (Math.min(...levels) + 0.05);
+"""
+
+
+def test_every_control_has_a_name_and_the_answer_is_announced(page: Page) -> None:
+    page.open("digit")
+    page.click("button.primary")
+    page.wait_for_answer()
+    for element in page.all("button, input:not([type=file]), textarea, canvas, svg, nav, section"):
+        if element.is_displayed():
+            assert element.accessible_name, element.get_attribute("outerHTML")
+    assert page.here(".line").get_attribute("role") == "status"
+    assert page.find("html").get_attribute("lang") == "en"
+
+
+def test_the_docs_show_every_route(page: Page) -> None:
+    page.open(path="/docs")
+    titles = [title.text for title in page.all("section h2")]
+    assert [f"POST /{route}" for route in ("income", "digit", "grey", "locked", "broken")] == titles[:5]
+    assert "needs a token" in page.find("#predict_locked").text

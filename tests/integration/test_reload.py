@@ -1,0 +1,187 @@
+"""Loading models again while they serve: by a changed file, by SIGHUP, by the admin endpoint, by a memory limit."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
+from tests.integration.daemons import Daemon, StartDaemon, starting_daemons, wait_until
+
+pytestmark = pytest.mark.integration
+
+PREDICT = """
+    import json, os, time
+
+    with open("models/m.json") as file:
+        SCALE = json.load(file)["scale"]
+    time.sleep(0.3)
+
+    def run(msg):
+        return {"scaled": [SCALE * value for [value] in msg.payload["instances"]]}
+
+    def grow(msg):
+        run.kept = getattr(run, "kept", []) + [bytearray(msg.payload << 20)]
+        return os.getpid()
+"""
+
+
+@pytest.fixture
+def start_daemon() -> Iterator[StartDaemon]:
+    """Start daemons of files and variables."""
+    with starting_daemons() as start:
+        yield start
+
+
+def start(start_daemon: StartDaemon, **environ: str) -> Daemon:
+    """Start a daemon of one model, loaded from models/m.json."""
+    model = Model(name="m", routes=("run", "grow"), instances="instances.json")
+    files = {
+        "predict.py": PREDICT,
+        "models/m.json": '{"scale": 2}',
+        "instances.json": '{"instances": [[1], [2], [3]]}',
+        APPLICATION_FILE: format_application(Application(name="m", kind="predict", models=(model,))),
+    }
+    return start_daemon(files, ROUTES="run:predict:run,grow:predict:grow", **environ).wait_ready()
+
+
+def put(daemon: Daemon, text: str) -> None:
+    """Rename a new model binary into models/."""
+    scratch = daemon.root / "models" / ".m.json.part"
+    scratch.write_text(text)
+    scratch.replace(daemon.root / "models" / "m.json")
+
+
+def about(daemon: Daemon) -> dict[str, Any]:
+    """What /routes says of the route."""
+    return next(route for route in daemon.request("GET", "/routes")[1]["routes"] if route["route"] == "run")
+
+
+class Load:
+    """Clients that ask without a pause while inside, and count what they are answered."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.answers: Counter[str] = Counter()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(daemon,)) for _ in range(6)]
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, daemon: Daemon) -> None:
+        while not self._over.is_set():
+            self.answers[json.dumps(daemon.post("run", {"instances": [[5]]}))] += 1
+
+
+def test_a_new_binary_is_swapped_in_without_a_failed_request(start_daemon: StartDaemon) -> None:
+    daemon = start(start_daemon)
+    with Load(daemon) as load:
+        wait_until(lambda: load.answers)
+        put(daemon, '{"scale": 3}')
+        wait_until(lambda: '[200, {"scaled": [15]}]' in load.answers)
+    assert set(load.answers) == {'[200, {"scaled": [10]}]', '[200, {"scaled": [15]}]'}
+    shown = about(daemon)
+    assert (shown["reloads"], shown["restarts"], shown["reload_error"], shown["state"]) == (1, 0, None, "ready")
+    assert shown["batching"] == "on"
+    wait_until(lambda: len([one for one in daemon.children() if "worker" in command(one)]) == 1)
+    assert daemon.stop() == 0
+
+
+def command(pid: int) -> str:
+    """The command line of a process."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize(
+    ("binary", "reason"),
+    [("no json", "JSONDecodeError"), ('{"scale": null}', "TypeError"), ("{}", "KeyError: 'scale'")],
+)
+def test_a_binary_that_fails_changes_nothing_but_the_reason(
+    start_daemon: StartDaemon,
+    binary: str,
+    reason: str,
+) -> None:
+    daemon = start(start_daemon)
+    put(daemon, binary)
+    wait_until(lambda: about(daemon)["reload_error"])
+    assert reason in about(daemon)["reload_error"]
+    assert daemon.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]})
+    assert "could not be loaded again" in daemon.log
+    put(daemon, '{"scale": 4}')
+    wait_until(lambda: daemon.post("run", {"instances": [[5]]}) == (200, {"scaled": [20]}))
+    assert about(daemon)["reload_error"] is None
+
+
+def test_sighup_loads_again(start_daemon: StartDaemon) -> None:
+    daemon = start(start_daemon)
+    before = daemon.post("grow", 0)
+    daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: about(daemon)["reloads"] == 1)
+    assert daemon.post("grow", 0) != before
+    os.kill(daemon.post("grow", 0)[1], signal.SIGKILL)  # it is started again like any other
+    wait_until(lambda: daemon.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]}))
+    assert daemon.stop() == 0
+
+
+def test_the_admin_endpoint_needs_its_token(start_daemon: StartDaemon, tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("admin=secret\n")
+    daemon = start(start_daemon, MODELYARD_TOKENS=str(tmp_path / "tokens"))
+    assert daemon.request("POST", "/admin/reload")[0] == 401
+    status, answer = daemon.request("POST", "/admin/reload", Authorization="Bearer secret")
+    assert (status, answer["reloading"]) == (202, ["m"])
+    wait_until(lambda: about(daemon)["reloads"] == 1)
+
+
+def test_the_admin_endpoint_is_closed_without_tokens(start_daemon: StartDaemon) -> None:
+    daemon = start(start_daemon)
+    assert daemon.request("POST", "/admin/reload")[0] == 403
+
+
+def test_a_worker_over_its_memory_limit_is_replaced(start_daemon: StartDaemon) -> None:
+    daemon = start(start_daemon, MEMORY_LIMIT="100M")
+    _, pid = daemon.post("grow", 90)
+    wait_until(lambda: about(daemon)["reloads"] == 1)
+    assert daemon.post("grow", 0)[1] != pid
+    assert "over the limit of 100 MB (MEMORY_LIMIT)" in daemon.log
+    daemon.post("grow", 300)
+    wait_until(lambda: about(daemon)["restarts"] == 1)
+    wait_until(lambda: daemon.post("grow", 0)[0] == 200)
+
+
+def test_several_workers_of_a_model_share_its_requests(start_daemon: StartDaemon) -> None:
+    source = "import os, time\ndef who(msg):\n    time.sleep(0.1)\n    return os.getpid()"
+    daemon = start_daemon({"p.py": source}, ROUTES="who:p:who", WORKERS="3").wait_ready()
+    assert about_route(daemon, "who")["workers"] == 3
+    seen: set[int] = set()
+    deadline = time.monotonic() + 20
+    while len(seen) < 3 and time.monotonic() < deadline:
+        threads = [threading.Thread(target=lambda: seen.add(daemon.post("who")[1])) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(seen) == 3
+    os.kill(next(iter(seen)), signal.SIGKILL)
+    assert daemon.stop() == 0
+
+
+def about_route(daemon: Daemon, route: str) -> dict[str, Any]:
+    """What /routes says of a route."""
+    return next(one for one in daemon.request("GET", "/routes")[1]["routes"] if one["route"] == route)

@@ -1,0 +1,217 @@
+"""The torch projects: their unit tests where torch is, and through the tool from data to answers."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from modelyard.engines.local import LocalEngine
+from tests.integration.swift_server import run_swift_with_bucket
+from tests.integration.uv_environments import ROOT, find_cpu_torch, make_environment, run_python
+
+pytestmark = pytest.mark.integration
+
+UNIT_TESTS = (
+    "tests/unit/common_utils/test_torch_model.py",
+    "tests/unit/common_utils/test_torch_serving.py",
+    "tests/unit/projects/test_mnist_pictures.py",
+)
+FILE_NAME = r"modelFile-[0-9a-f]{12}-\d{4}-\d\d-\d\d--\d\d-\d\d-\d\d\.pth"
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def wheel() -> Path:
+    """The CPU wheel of torch."""
+    found = find_cpu_torch()
+    if found is None:
+        pytest.skip("no CPU wheel of torch in pip's find-links: from the index it would bring gigabytes of CUDA")
+    return found
+
+
+@pytest.fixture(scope="module")
+def scratch() -> Iterator[Path]:
+    """A folder that is gone after these tests: pytest would keep the environments of three sessions."""
+    with TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def workspace(scratch) -> Path:
+    """A workspace with the two projects and one of scikit-learn, without data or models."""
+    root = scratch / "workspace"
+    for name in ("builders", "common_utils", "utils"):
+        shutil.copytree(ROOT / name, root / name)
+    for project in ("torch_linear", "mnist", "tumor_diagnosis"):
+        ignored = shutil.ignore_patterns("data", "models", "all", "__pycache__")
+        shutil.copytree(ROOT / "projects" / project, root / "projects" / project, ignore=ignored)
+    shutil.copy(ROOT / "projects" / "recipes.mk", root / "projects")
+    return root
+
+
+@pytest.fixture(scope="module")
+def environ(scratch, wheel) -> dict[str, str]:
+    """The environment of a command, with an engine of its own."""
+    program = Path(sys.executable).with_name("modelyard")
+    return {**os.environ, "MODELYARD_HOME": str(scratch / "home"), "MODELYARD": str(program)}
+
+
+@pytest.fixture(scope="module")
+def run(workspace, environ) -> Command:
+    """Run modelyard in a folder of the workspace; fail with what it said where it exits with another code."""
+
+    def run(folder: str, *arguments: str, code: int = 0) -> "subprocess.CompletedProcess[str]":
+        command = [sys.executable, "-m", "modelyard", "-C", str(workspace / folder), *arguments]
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == code, f"{arguments}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return run
+
+
+@pytest.fixture
+def serve(run, unused_port) -> Iterator[Callable[[str], str]]:
+    """Serve a model directory or an all/, and stop it in the end; return its address."""
+    served: list[str] = []
+
+    def serve(folder: str) -> str:
+        name = f"torch-test-{unused_port}"
+        served.append(name)
+        run(folder, "serve", ".", "--name", name, "--port", str(unused_port))
+        return f"http://127.0.0.1:{unused_port}"
+
+    yield serve
+    for name in served:
+        run(".", "stop", name)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port of this machine that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def post(url: str, payload: Any) -> Any:
+    request = urllib.request.Request(
+        url, json.dumps(payload).encode(), headers={"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_the_unit_tests_pass_where_torch_is(wheel, scratch):
+    requirements = [str(wheel), "numpy>=2.0,<3", "pillow>=10,<14", "pytest-timeout"]
+    python = make_environment(scratch / "units", requirements)
+    places = [str(ROOT / test) for test in UNIT_TESTS]
+    done = run_python(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *places)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not installed" not in done.stdout
+
+
+def test_the_line_is_found_and_training_goes_on(run, workspace, environ):
+    project = workspace / "projects" / "torch_linear"
+    run("projects/torch_linear", "data", ".")
+    run("projects/torch_linear/linear", "train", ".")
+    manifest = read(project / "models" / "torch_linear.json")
+    assert manifest["metrics"]["loss"] < 1e-11
+    assert [f"{value:.3f}" for value in manifest["metrics"]["w"]] == ["2.000", "3.000"]
+    assert manifest["attributes"]["device"] in ("cpu", "cuda:0", "mps")
+
+    (first,) = read(project / "models" / "metaData-models.json")["models"]
+    assert re.fullmatch(FILE_NAME, first["file"]) and (project / "models" / first["file"]).is_file()
+
+    make = ["make", "-C", str(project / "linear"), "retrain", "N=200", f"MODELYARD={environ['MODELYARD']}"]
+    model = f"MODEL={project / 'models' / first['file']}"
+    for arguments in ([], [model]):
+        done = subprocess.run([*make, *arguments], env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    second, third = read(project / "models" / "metaData-models.json")["models"][1:]
+    assert second["parent"] == first["id"] and second["steps"] == 5200
+    assert third["parent"] == first["id"] and third["steps"] == 5200
+    assert third["loss"] == second["loss"], "the same steps from the same point"
+    assert (project / "models" / "mainModel.pth").read_bytes() == (project / "models" / first["file"]).read_bytes()
+
+
+def test_a_model_in_a_bucket_is_trained_further(run, workspace, environ, scratch, monkeypatch):
+    pytest.importorskip("boto3", reason="boto3 is not installed here: pip install 'modelyard[s3]'")
+    models = workspace / "projects" / "torch_linear" / "models"
+    run("projects/torch_linear", "data", ".")
+    run("projects/torch_linear/linear", "train", ".")
+    parent = read(models / "metaData-models.json")["models"][-1]
+    (scratch / "s3").mkdir()
+    with run_swift_with_bucket(scratch / "s3", "models") as server:
+        for name, value in server.variables.items():
+            monkeypatch.setitem(environ, name, value)
+        run(".", "store", "push", str(models / parent["file"]), "s3://models/linear/")
+        (models / parent["file"]).unlink()
+        make = ["make", "-C", str(models.parent / "linear"), "retrain", "N=100", f"MODELYARD={environ['MODELYARD']}"]
+        make.append(f"MODEL=s3://models/linear/{parent['file']}")
+        done = subprocess.run(make, env=environ, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+    child = read(models / "metaData-models.json")["models"][-1]
+    assert child["parent"] == parent["id"] and child["steps"] == parent["steps"] + 100
+
+
+def test_a_cpu_image_holds_no_gpu_library(run, environ):
+    run("projects/torch_linear/linear", "build", ".", "predict", "--tag", "linear-cpu")
+    image = LocalEngine.from_environ(environ).inspect("linear-cpu")
+    assert image.id
+    packages = [path.name for path in (Path(environ["MODELYARD_HOME"]) / "environments").rglob("*.dist-info")]
+    assert any(name.startswith("torch-") for name in packages)
+    assert not [name for name in packages if name.startswith(("nvidia", "cuda", "triton"))]
+
+
+def test_mnist_from_data_to_pictures(run, workspace, serve):
+    project = workspace / "projects" / "mnist"
+    said = run("projects/mnist", "data", ".")
+    is_mnist = "MODELYARD_DATA" in os.environ
+    assert ("MNIST's" if is_mnist else "pictures") in said.stdout + said.stderr
+    run("projects/mnist/cnn", "train", ".")
+    metrics = read(project / "models" / "mnist_cnn.json")["metrics"]
+    assert metrics["accuracy"] >= (0.985 if is_mnist else 0.95)
+
+    url = serve("projects/mnist/cnn")
+    instances = read(project / "cnn" / "test" / "test_instances.json")
+    answer = post(f"{url}/mnist", instances)
+    assert answer["predictions"] == [7, 2, 5]
+    assert all(abs(sum(scores) - 1) < 1e-3 and len(scores) == 10 for scores in answer["scores"])
+    assert post(f"{url}/mnist", {"binData": instances["instances"][1]["b64"]})["predictions"] == [2]
+    assert post(f"{url}/mnist", {"payload": instances})["payload"] == answer
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(f"{url}/mnist", {"binData": base64.b64encode(b"no picture").decode()})
+    assert caught.value.code == 422 and "no PNG or JPEG" in caught.value.read().decode()
+
+
+def test_torch_and_scikit_learn_behind_one_daemon(run, workspace, serve):
+    run("projects/torch_linear", "data", ".")
+    run("projects/torch_linear/linear", "train", ".", "--reuse")
+    run("projects/tumor_diagnosis/logisticRegression", "train", ".")
+    shared = workspace / "projects" / "all"
+    models = "torch_linear/linear tumor_diagnosis/logisticRegression"
+    run("projects", "generate", str(shared), "--models", models)
+    for project in ("torch_linear", "tumor_diagnosis"):
+        assert (workspace / "projects" / project / "models").is_dir()
+    url = serve("projects/all")
+    answer = post(f"{url}/torch-linear", {"instances": [[1, 1], [0, 1]]})["predictions"]
+    assert [round(value, 3) for value in answer] == [5.0, 3.0]
+    run("projects/all", "test", ".", "--port", url.rpartition(":")[2])
