@@ -2,7 +2,8 @@
 
 from catboost import CatBoostClassifier
 
-from finance_income_prediction.common_utils.training import read_task, save_trained
+from common_utils.tabular_training import save_trained
+from finance_income_prediction.common_utils.training import read_task
 
 PARAMS = {"iterations": 500, "learning_rate": 0.1, "depth": 6, "random_seed": 0}
 

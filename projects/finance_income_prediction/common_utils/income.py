@@ -22,6 +22,7 @@ COLUMNS = (
 )
 LABEL = "income"
 LABELS = ("<=50K", ">50K")
+EXAMPLE = '[25, "workclass_Private", 226802, ...]'
 
 
 def prepare_row(values: list[str]) -> list[Any]:

@@ -2,7 +2,8 @@
 
 from sklearn.linear_model import LogisticRegression
 
-from finance_income_prediction.common_utils.training import read_task, save_trained
+from common_utils.tabular_training import save_trained
+from finance_income_prediction.common_utils.training import read_task
 
 PARAMS = {"C": 1.0, "max_iter": 500}
 

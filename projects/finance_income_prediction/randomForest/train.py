@@ -2,7 +2,8 @@
 
 from sklearn.ensemble import RandomForestClassifier
 
-from finance_income_prediction.common_utils.training import read_task, save_trained
+from common_utils.tabular_training import save_trained
+from finance_income_prediction.common_utils.training import read_task
 
 PARAMS = {"n_estimators": 40, "max_depth": 16, "min_samples_leaf": 3, "max_features": 0.2, "random_state": 0}
 

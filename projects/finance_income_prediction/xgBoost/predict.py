@@ -3,7 +3,8 @@
 import os
 
 from common_utils.feature_encoder import FeatureEncoder
-from finance_income_prediction.common_utils.serving import as_answer, instances_of
+from common_utils.tabular_serving import as_answer, instances_of
+from finance_income_prediction.common_utils.income import EXAMPLE, LABELS
 from utils.model_binary import load_model
 
 MODEL_NAME = os.environ.get("MODElNAME") or os.environ.get("MODEL_NAME") or "adult_income_xgb"  # noqa: SIM112
@@ -15,5 +16,5 @@ _encoder = FeatureEncoder.from_dict(_model.attributes["encoder"])
 
 def predict_xgboost(msg):
     """Return a label and the probability of >50K for each of `instances`."""
-    features = _encoder.transform(instances_of(msg.payload))
-    return as_answer(_model.model.inplace_predict(features))
+    features = _encoder.transform(instances_of(msg.payload, example=EXAMPLE))
+    return as_answer(_model.model.inplace_predict(features), LABELS)

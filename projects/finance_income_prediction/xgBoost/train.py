@@ -2,7 +2,8 @@
 
 import xgboost
 
-from finance_income_prediction.common_utils.training import read_task, save_trained
+from common_utils.tabular_training import save_trained
+from finance_income_prediction.common_utils.training import read_task
 
 PARAMS = {
     "objective": "binary:logistic",

@@ -3,7 +3,8 @@
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.svm import SVC
 
-from tumor_diagnosis.common_utils.training import read_task, save_trained
+from common_utils.tabular_training import save_trained
+from tumor_diagnosis.common_utils.training import read_task
 
 PARAMS = {"C": 2.0, "kernel": "rbf", "gamma": "scale"}
 
@@ -12,4 +13,6 @@ def train(msg):
     """Train on the file that `$ref` names and save the model as `model_name`."""
     task = read_task(msg.payload)
     model = CalibratedClassifierCV(SVC(**PARAMS), ensemble=False).fit(task.features, task.labels)
-    return save_trained(model, task, name=msg.payload.get("model_name", "tumor_svm"), params=PARAMS)
+    probabilities = model.predict_proba(task.held_out_features)[:, 1]
+    name = msg.payload.get("model_name", "tumor_svm")
+    return save_trained(model, task, probabilities, name=name, params=PARAMS)
