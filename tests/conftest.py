@@ -1,6 +1,8 @@
 """Small real workspaces on disk, for every test."""
 
+import os
 import shutil
+import signal
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -10,6 +12,11 @@ import pytest
 from modelyard.workspace import Workspace, find_workspace
 
 REPOSITORY = Path(__file__).parent.parent
+# What a test does not ask for by its name is the embedded engine, whatever else runs on the machine.
+os.environ["MODELYARD_ENGINE"] = "local"
+# A job in the background of a script ignores Ctrl-C, and so would all that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 MakeWorkspace = Callable[[Mapping[str, str]], Workspace]
 
 

@@ -159,8 +159,12 @@ class TestInterruptions:
         script = model.path.parent / "make_data.py"
         before = script.read_text()
         mark = tiny.home.parent / f"data-{code}"
+        part = mark.with_suffix(".part")
         script.write_text(
-            f"import os, pathlib, time\npathlib.Path({str(mark)!r}).write_text(str(os.getpid()))\ntime.sleep(600)"
+            f"import os, pathlib, time\n"
+            f"pathlib.Path({str(part)!r}).write_text(str(os.getpid()))\n"
+            f"os.rename({str(part)!r}, {str(mark)!r})\n"
+            f"time.sleep(600)"
         )
         try:
             ended, output = interrupt(
