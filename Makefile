@@ -20,7 +20,7 @@ help:             ## list the targets
 
 setup: $(VENV)/.tool ## make .venv with the tool in it
 demo: $(VENV)/.tool ## train four models, build one daemon, send it requests, show one table, stop
-	@$(BIN)/modelyard demo --host "$(HOST)" --port "$(PORT)"
+	@$(BIN)/modelyard demo --engine "$(or $(ENGINE),local)" --host "$(HOST)" --port "$(PORT)"
 test: $(VENV)/.dev lint ## run the whole test suite
 	@$(BIN)/pytest -n auto tests/unit
 	@$(BIN)/pytest tests/integration
@@ -55,7 +55,7 @@ clean:            ## remove .venv and caches (images and environments: modelyard
 # The tool's own virtual environment. pip reads the user's own settings: index, proxy, certificates.
 $(VENV)/.tool: pyproject.toml | $(VENV)/bin/pip
 	@echo "---> installing modelyard into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable . && touch $@
+	@$(BIN)/python -m pip install --quiet --editable '.[docker]' && touch $@
 $(VENV)/.dev: pyproject.toml $(VENV)/.tool
 	@echo "---> installing what the tests need into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]' && touch $@

@@ -51,7 +51,7 @@ class Bench:
     def __init__(self, folder: Path, *, rounds: int) -> None:
         self.workspace = folder / "workspace"
         self.rounds = rounds
-        self.environ = {**os.environ, "MODELYARD_HOME": str(folder / "home")}
+        self.environ = {**os.environ, "MODELYARD_HOME": str(folder / "home"), "MODELYARD_ENGINE": "local"}
         ignored = shutil.ignore_patterns(".git", ".venv", "models", "tests", ".*_cache")
         shutil.copytree(ROOT, self.workspace, ignore=ignored)
 

@@ -27,7 +27,6 @@ def run_command(
 
     TARGET is a folder below the application root, such as models.
     """
-    from modelyard.engines import open_engine
     from modelyard.engines.protocols import Mount
 
     mounts = []
@@ -37,7 +36,7 @@ def run_command(
         if not target or mode not in ("", "ro", "rw"):
             raise InputError(f"-v {volume!r} is not FOLDER:TARGET[:ro]", hint="for example -v ./models:models:ro")
         mounts.append(Mount(source=settings.path(source), target=target, read_only=mode == "ro"))
-    return open_engine(engine, settings.environ).run(
+    return settings.open_engine(engine).run(
         image, name=name, environment=_parse_variables(variables), mounts=mounts, on_output=click.echo
     )
 
@@ -49,9 +48,7 @@ def run_command(
 @pass_settings
 def ps_command(settings: Settings, show_all: bool, engine: str | None, as_json: bool) -> None:
     """List containers, newest first."""
-    from modelyard.engines import open_engine
-
-    containers = open_engine(engine, settings.environ).containers(all=show_all)
+    containers = settings.open_engine(engine, quiet=as_json).containers(all=show_all)
     if as_json:
         print_json([vars(container) for container in containers])
         return
@@ -76,9 +73,7 @@ def ps_command(settings: Settings, show_all: bool, engine: str | None, as_json: 
 @pass_settings
 def logs_command(settings: Settings, name: str, follow: bool, engine: str | None) -> None:
     """Show the log of the container NAME."""
-    from modelyard.engines import open_engine
-
-    for line in open_engine(engine, settings.environ).logs(name, follow=follow):
+    for line in settings.open_engine(engine).logs(name, follow=follow):
         click.echo(line)
 
 
@@ -89,9 +84,7 @@ def logs_command(settings: Settings, name: str, follow: bool, engine: str | None
 @pass_settings
 def stop_command(settings: Settings, names: tuple[str, ...], grace: float, engine: str | None) -> None:
     """Stop the containers NAMES: what they accepted is answered first."""
-    from modelyard.engines import open_engine
-
-    opened = open_engine(engine, settings.environ)
+    opened = settings.open_engine(engine)
     for name in names:
         opened.stop(name, grace=grace)
         click.echo(name)

@@ -20,10 +20,9 @@ def demo_command(settings: Settings, project: str, host: str, port: int, engine:
 
     What has not changed since the last time is reused.
     """
-    from modelyard.engines import open_engine
     from modelyard.pipeline.demo import run_demo
 
-    opened = open_engine(engine, settings.environ)
+    opened = settings.open_engine(engine, quiet=as_json)
     rows = run_demo(settings.workspace, project, opened, Console(verbose=settings.verbose), host=host, port=port)
     if as_json:
         print_json([{**vars(row.answer), "accuracy": row.accuracy, "synthetic": row.is_synthetic} for row in rows])

@@ -1,5 +1,6 @@
 """`modelyard stage`, `build`, `images`, `inspect`, `rmi` and `prune`."""
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -79,17 +80,15 @@ def build_command(
     as_json: bool,
 ) -> None:
     """Build the train or predict image of DIRECTORY, a model directory or an all/."""
-    from modelyard.engines import open_engine
     from modelyard.pipeline import building
     from modelyard.pipeline.subject import find_subject
 
     console = Console(verbose=settings.verbose)
+    open_engine = partial(settings.open_engine, engine, quiet=as_json)
     if context is not None:
         if tag is None:
             raise click.UsageError("--context needs --tag")
-        image = building.build_context(
-            settings.path(context), tag=tag, engine=open_engine(engine, settings.environ), reporter=console
-        )
+        image = building.build_context(settings.path(context), tag=tag, engine=open_engine(), reporter=console)
     else:
         request = building.BuildRequest(
             workspace=settings.workspace,
@@ -103,7 +102,7 @@ def build_command(
         if dry_run:
             click.echo("\n".join(building.describe_build(request)))
             return
-        image = building.build_image(request, open_engine(engine, settings.environ), console)
+        image = building.build_image(request, open_engine(), console)
     if as_json:
         print_json(vars(image))
     else:
@@ -116,9 +115,7 @@ def build_command(
 @pass_settings
 def images_command(settings: Settings, engine: str | None, as_json: bool) -> None:
     """List images, newest first."""
-    from modelyard.engines import open_engine
-
-    images = open_engine(engine, settings.environ).images()
+    images = settings.open_engine(engine, quiet=as_json).images()
     if as_json:
         print_json([vars(image) for image in images])
         return
@@ -136,9 +133,7 @@ def images_command(settings: Settings, engine: str | None, as_json: bool) -> Non
 @pass_settings
 def inspect_command(settings: Settings, reference: str, engine: str | None) -> None:
     """Show everything about the image REFERENCE (a tag, an id or the start of an id) as JSON."""
-    from modelyard.engines import open_engine
-
-    print_json(vars(open_engine(engine, settings.environ).inspect(reference)))
+    print_json(vars(settings.open_engine(engine, quiet=True).inspect(reference)))
 
 
 @click.command("rmi")
@@ -147,9 +142,7 @@ def inspect_command(settings: Settings, reference: str, engine: str | None) -> N
 @pass_settings
 def rmi_command(settings: Settings, references: tuple[str, ...], engine: str | None) -> None:
     """Remove the images REFERENCES."""
-    from modelyard.engines import open_engine
-
-    opened = open_engine(engine, settings.environ)
+    opened = settings.open_engine(engine)
     for reference in references:
         opened.remove(reference)
         click.echo(reference)
@@ -161,9 +154,7 @@ def rmi_command(settings: Settings, references: tuple[str, ...], engine: str | N
 @pass_settings
 def prune_command(settings: Settings, engine: str | None, as_json: bool) -> None:
     """Remove ended containers, untagged images, and environments that no image uses."""
-    from modelyard.engines import open_engine
-
-    pruned = open_engine(engine, settings.environ).prune()
+    pruned = settings.open_engine(engine, quiet=as_json).prune()
     if as_json:
         print_json(vars(pruned))
         return

@@ -74,7 +74,6 @@ def train_command(
 
     DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
     """
-    from modelyard.engines import open_engine
     from modelyard.pipeline.subject import find_models
     from modelyard.pipeline.training import TrainRequest, describe_train, train_model
 
@@ -99,7 +98,7 @@ def train_command(
     if dry_run:
         click.echo("\n".join(line for request in requests for line in describe_train(request)))
         return
-    opened = open_engine(engine, settings.environ)
+    opened = settings.open_engine(engine, quiet=as_json)
     console = Console(verbose=settings.verbose)
     results = [train_model(request, opened, console) for request in requests]
     if push is not None:

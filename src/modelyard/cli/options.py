@@ -14,7 +14,7 @@ pass_settings = click.make_pass_decorator(Settings)
 engine_option = click.option(
     "--engine",
     metavar="NAME",
-    help="local, docker, podman, or auto for the first that is there. Default: $MODELYARD_ENGINE, else local.",
+    help="local, docker, podman, or auto: the first that answers, else local. Default: $MODELYARD_ENGINE, else auto.",
 )
 variant_option = click.option(
     "--variant",

@@ -7,7 +7,7 @@ import click
 
 from modelyard import __version__
 from modelyard.cli.options import engine_option, pass_settings
-from modelyard.cli.settings import Settings
+from modelyard.cli.settings import Settings, say_engine
 from modelyard.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def build_s2i(
         config = load_config(settings.directory)
     else:
         raise click.UsageError("name SOURCE and BUILDER_IMAGE, or --use-config")
-    _build(settings, _open(settings, engine, url), config, flags)
+    _build(settings, _open(settings, engine, url, quiet=flags["quiet"]), config, flags)
 
 
 @s2i_command.command("rebuild")
@@ -138,7 +138,7 @@ def rebuild_s2i(
 
     from modelyard.s2i.command import rebuild_config
 
-    client = _open(settings, engine, url)
+    client = _open(settings, engine, url, quiet=flags["quiet"])
     config = replace(rebuild_config(client, image, new_tag), pull_policy=flags["pull_policy"])
     _build(settings, client, config, flags)
 
@@ -250,11 +250,15 @@ def _pairs(flag: str, items: tuple[str, ...]) -> dict[str, str]:
     return pairs
 
 
-def _open(settings: Settings, engine: str | None, url: str | None) -> "Client":
+def _open(settings: Settings, engine: str | None, url: str | None, *, quiet: bool = False) -> "Client":
     from modelyard.engines.docker.client import open_client
 
     environ = {**settings.environ, "DOCKER_HOST": url} if url else settings.environ
-    return open_client(engine or settings.environ.get("MODELYARD_ENGINE"), environ)
+    named = engine or settings.environ.get("MODELYARD_ENGINE") or None
+    client = open_client(named, environ)
+    if named in (None, "auto") and not (url or quiet):
+        say_engine(client.socket.engine, client.socket.origin)
+    return client
 
 
 def _to_stderr(line: str) -> None:

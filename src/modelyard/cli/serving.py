@@ -56,7 +56,6 @@ def serve_command(
     engine: str | None,
 ) -> None:
     """Build and start the daemon of DIRECTORY, a model directory or an all/, and return when it is ready."""
-    from modelyard.engines import open_engine
     from modelyard.pipeline.building import BuildRequest
     from modelyard.pipeline.remote import pull_model
     from modelyard.pipeline.serving import ServeRequest, serve
@@ -77,7 +76,7 @@ def serve_command(
         model_name=model_name,
         timeout=timeout,
     )
-    opened = open_engine(engine, settings.environ)
+    opened = settings.open_engine(engine)
     container = serve(request, opened, console)
     for model in models_of(subject):
         for route in model.served_routes:
@@ -161,7 +160,6 @@ def test_parity(
     settings: Settings, subject: "Subject", *, tolerance: float, variant: str, engine: str | None, as_json: bool
 ) -> None:
     """Compare every way of serving a subject's models, print how each did, and fail where one differs."""
-    from modelyard.engines import open_engine
     from modelyard.pipeline.parity import ParityRequest, check_parity, find_combined_of
     from modelyard.pipeline.subject import models_of
 
@@ -172,7 +170,8 @@ def test_parity(
         variant=variant,
         tolerance=tolerance,
     )
-    results = list(check_parity(request, open_engine(engine, settings.environ), Console(verbose=settings.verbose)))
+    opened = settings.open_engine(engine, quiet=as_json)
+    results = list(check_parity(request, opened, Console(verbose=settings.verbose)))
     if as_json:
         print_json([asdict(result) for result in results])
     else:

@@ -5,8 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
 
 from modelyard.workspace import Workspace, find_workspace
+
+if TYPE_CHECKING:
+    from modelyard.engines.protocols import Engine
 
 
 @dataclass(frozen=True)
@@ -30,3 +36,18 @@ class Settings:
     def path(self, text: str) -> Path:
         """Make a path that a person typed absolute."""
         return (self.directory / text).resolve()
+
+    def open_engine(self, name: str | None, *, quiet: bool = False) -> "Engine":
+        """Open the engine that is named, or one that is found; that one is said, unless a program reads along."""
+        from modelyard import engines
+
+        choice = engines.choose_engine(name, self.environ)
+        if choice.found and not quiet:
+            say_engine(choice.name, choice.found)
+        return engines.open_engine(choice.name, self.environ)
+
+
+def say_engine(name: str, found: str) -> None:
+    """Say which engine was found, and how to choose."""
+    choose = "choose with --engine or MODELYARD_ENGINE (make: ENGINE=local|docker|podman)"
+    click.echo(f"engine: {name} ({found}); {choose}", err=True)

@@ -1,26 +1,27 @@
-"""Engines: where application images are built and run. `open_engine` chooses one by name, or finds one."""
+"""Engines: where application images are built and run. `open_engine` opens one by name, `choose_engine` finds one."""
 
-import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
 
 from modelyard.engines.protocols import Engine
 from modelyard.errors import EngineError
 
 ENGINES = ("local", "docker", "podman")
 FIND = "auto"
-_LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which engine to use; `found` says how it was found where nobody named it."""
+
+    name: str
+    found: str = ""
 
 
 def open_engine(name: str | None, environ: Mapping[str, str]) -> Engine:
-    """Open the engine `name`, else $MODELYARD_ENGINE, else the embedded one; raise EngineError for no such engine.
-
-    `auto` takes the first that is there: DOCKER_HOST, Docker's socket, Podman's socket, the embedded engine.
-    """
-    chosen = name or environ.get("MODELYARD_ENGINE") or "local"
-    if chosen not in (*ENGINES, FIND):
-        raise EngineError(f"there is no engine {chosen!r}", hint=f"engines: {', '.join(ENGINES)}, or {FIND}")
-    if chosen == FIND:
-        chosen = find_engine(environ)
+    """Open the engine `name`, else $MODELYARD_ENGINE, else the first that is there; raise EngineError for none such."""
+    chosen = choose_engine(name, environ).name
     if chosen == "local":
         from modelyard.engines.local import LocalEngine
 
@@ -30,13 +31,21 @@ def open_engine(name: str | None, environ: Mapping[str, str]) -> Engine:
     return DockerEngine.from_environ(chosen, environ)
 
 
-def find_engine(environ: Mapping[str, str]) -> str:
-    """The name of the first engine that is there; says which, and where it was found."""
-    from modelyard.engines.docker.sockets import find_socket
+def choose_engine(name: str | None, environ: Mapping[str, str]) -> Choice:
+    """Choose the engine that is named; else (or for `auto`) DOCKER_HOST, Docker or Podman that answer, the embedded."""
+    chosen = name or environ.get("MODELYARD_ENGINE") or FIND
+    if chosen not in (*ENGINES, FIND):
+        raise EngineError(f"there is no engine {chosen!r}", hint=f"engines: {', '.join(ENGINES)}, or {FIND}")
+    return _find_engine(environ) if chosen == FIND else Choice(chosen)
 
-    found = find_socket(None, environ)
+
+def _find_engine(environ: Mapping[str, str]) -> Choice:
+    from modelyard.engines.docker.sockets import find_answering
+
+    found = find_answering(environ)
     if found is None:
-        _LOGGER.info("engine: local (no Docker or Podman socket here)")
-        return "local"
-    _LOGGER.info("engine: %s (%s)", found.engine, found.origin)
-    return found.engine
+        return Choice("local", "no Docker or Podman answers here")
+    if find_spec("docker") is None:
+        missing = "without the Python package 'docker': pip install 'modelyard[docker]'"
+        return Choice("local", f"{found.engine} is at {found.origin}, but modelyard was installed {missing}")
+    return Choice(found.engine, found.origin)

@@ -25,7 +25,7 @@ Modelyard = Callable[..., Done]
 def modelyard(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> Iterator[Modelyard]:
     """Run a command with a home of its own, and leave the signals of the process as they were."""
     monkeypatch.setenv("MODELYARD_HOME", str(tmp_path / "home"))
-    for variable in ("MODELYARD_ENGINE", "MODELYARD_PORT", "MODELYARD_HOST", "VARIANT", "DOCKER_HOST"):
+    for variable in ("MODELYARD_PORT", "MODELYARD_HOST", "VARIANT", "DOCKER_HOST"):
         monkeypatch.delenv(variable, raising=False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 

@@ -1,5 +1,4 @@
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -173,12 +172,19 @@ def test_a_reader_that_goes_away_is_no_traceback():
         assert process.stderr.read() == b""
 
 
-def test_an_engine_that_was_found_is_named():
-    code = "from modelyard.cli import main; main(['images', '--engine', 'auto'])"
-    environ = {**os.environ, "DOCKER_HOST": "tcp://127.0.0.1:1"}
-    done = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True)
-    assert done.stderr.startswith("engine: docker (")
-    assert (done.returncode, "Traceback" in done.stderr) == (7, False)
+def test_an_engine_that_was_found_is_said_with_how_to_choose(modelyard, monkeypatch):
+    monkeypatch.delenv("MODELYARD_ENGINE")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    done = modelyard("images")
+    assert done.code == 7
+    assert done.err.startswith("engine: docker (DOCKER_HOST); choose with --engine or MODELYARD_ENGINE (make: ENGINE=")
+
+
+@pytest.mark.parametrize("words", [["images", "--json"], ["images", "--engine", "docker"], ["inspect", "it"]])
+def test_an_engine_is_not_said_to_programs_nor_to_who_named_it(modelyard, monkeypatch, words):
+    monkeypatch.delenv("MODELYARD_ENGINE")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert modelyard(*words).err.startswith("error: docker: no answer from tcp://127.0.0.1:1")
 
 
 def test_the_version_is_the_package_s(modelyard):

@@ -1,19 +1,23 @@
 """Finding engines, translating their errors, their names and times, and the network profile in a container."""
 
 import os
-import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from socketserver import UnixStreamServer
+from threading import Thread
 
 import pytest
 
-from modelyard.engines import find_engine, open_engine
+from modelyard.engines import Choice, choose_engine, open_engine
 from modelyard.engines.docker.client import explain_api_error, open_client
 from modelyard.engines.docker.containers import as_container
 from modelyard.engines.docker.images import as_image, parse_time
 from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.profile import PLACE, choose_network, container_profile
-from modelyard.engines.docker.sockets import find_socket, require_socket
+from modelyard.engines.docker.sockets import Socket, find_answering, require_socket
 from modelyard.engines.docker.workshop import is_abandoned, make_name, split_lines
 from modelyard.errors import EngineError, InputError, PortTakenError
 from modelyard.network import NetworkProfile, make_network_profile
@@ -28,22 +32,61 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return {"HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path / "run")}
 
 
-def listen(path: Path) -> None:
-    path.parent.mkdir(parents=True)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+class Ping(BaseHTTPRequestHandler):
+    """What an engine answers to `GET /_ping`."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/_ping" else 404)
+        self.end_headers()
+
+    def address_string(self) -> str:
+        return "a Unix socket"  # it has no address that could be looked up
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def answering(path: Path) -> Iterator[None]:
+    """An engine that answers at `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with UnixStreamServer(str(path), Ping) as server:  # type: ignore[arg-type]
+        thread = Thread(target=server.serve_forever, args=[0.01])
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class TestFinding:
-    def test_docker_host_comes_first_then_docker_then_podman_then_local(self, nowhere, tmp_path):
-        assert find_engine(nowhere) == "local"
-        listen(tmp_path / "run" / "podman" / "podman.sock")
-        assert find_engine(nowhere) == "podman"
-        (tmp_path / "run" / "docker.sock").touch()
-        assert find_engine(nowhere) == "docker"
-        found = find_socket(None, {**nowhere, "DOCKER_HOST": "tcp://build:2375"})
-        assert found is not None
-        assert (found.engine, found.url, found.origin) == ("docker", "tcp://build:2375", "DOCKER_HOST")
+    def test_docker_then_podman_then_local(self, nowhere, tmp_path):
+        run = tmp_path / "run"
+        assert choose_engine(None, nowhere) == Choice("local", "no Docker or Podman answers here")
+        with answering(run / "podman" / "podman.sock"):
+            assert choose_engine(None, nowhere) == Choice("podman", f"{run}/podman/podman.sock")
+            with answering(run / "docker.sock"):
+                assert choose_engine("auto", nowhere) == Choice("docker", f"{run}/docker.sock")
+            assert (run / "docker.sock").exists()
+            assert choose_engine(None, nowhere).name == "podman"
+
+    def test_docker_host_comes_first(self, nowhere, tmp_path):
+        with answering(tmp_path / "run" / "docker.sock"):
+            found = find_answering({**nowhere, "DOCKER_HOST": "tcp://build:2375"})
+        assert found == Socket("docker", "tcp://build:2375", "DOCKER_HOST")
+
+    def test_what_is_named_is_not_looked_for(self, nowhere, tmp_path):
+        with answering(tmp_path / "run" / "docker.sock"):
+            assert choose_engine(None, {**nowhere, "MODELYARD_ENGINE": "local"}) == Choice("local")
+            assert choose_engine("podman", {**nowhere, "MODELYARD_ENGINE": "local"}) == Choice("podman")
+
+    def test_without_the_sdk_it_is_the_embedded_one(self, nowhere, tmp_path, monkeypatch):
+        monkeypatch.setattr("modelyard.engines.find_spec", lambda _: None)
+        with answering(tmp_path / "run" / "docker.sock"):
+            choice = choose_engine(None, nowhere)
+        assert choice.name == "local"
+        assert "pip install 'modelyard[docker]'" in choice.found
 
     def test_no_engine_says_where_it_was_looked_for_and_what_else_there_is(self, nowhere):
         with pytest.raises(EngineError) as error:

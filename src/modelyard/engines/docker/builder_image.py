@@ -166,7 +166,7 @@ def ensure_base(client: Client, reference: str, on_output: OnOutput) -> str:
             raise EngineError(
                 error.message,
                 hint="no registry within reach? `make base-image` makes one of Debian packages and says how to use it; "
-                f"{BASE_IMAGE} names another image",
+                f"{BASE_IMAGE} names another image; --engine local needs none",
             ) from None
         found = find_image(client, reference)
     if found is None:

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modelyard.engines.docker.namespace import Namespace
-from modelyard.engines.docker.sockets import ENGINES, Socket, find_socket, require_socket
+from modelyard.engines.docker.sockets import ENGINES, Socket, find_answering, require_socket
 from modelyard.errors import EngineError, InputError, ModelyardError, PortTakenError
 
 _LONG = 3600
@@ -121,9 +121,10 @@ class Client:
 
 def open_client(engine: str | None, environ: Mapping[str, str]) -> Client:
     """Connect to an engine of images: the one that is named, else the first that is there; raise EngineError."""
-    if engine in (*ENGINES, None, "auto"):
-        found = find_socket(None if engine == "auto" else engine, environ)
-        return Client(found or require_socket(engine if engine in ENGINES else "docker", environ), environ)
+    if engine in (None, "auto"):
+        return Client(find_answering(environ) or require_socket("docker", environ), environ)
+    if engine in ENGINES:
+        return Client(require_socket(engine, environ), environ)
     raise EngineError(
         f"the engine {engine!r} has no images that s2i could build on", hint=f"engines: {', '.join(ENGINES)}"
     )

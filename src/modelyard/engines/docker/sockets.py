@@ -1,15 +1,18 @@
-"""Where engines listen: DOCKER_HOST, Docker's own socket, Podman's, found without asking any of them."""
+"""Where engines listen: DOCKER_HOST, Docker's own socket, Podman's, found without the SDK."""
 
 import os
+import socket
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from modelyard.errors import EngineError
 
 ENGINES = ("docker", "podman")
+_PATIENCE = 2.0
 _START = {
     "docker": "sudo systemctl start docker",
     "podman": "systemctl --user start podman.socket, or: podman system service --time=0 &",
@@ -36,17 +39,19 @@ class Socket:
         return _START[self.engine]
 
 
-def find_socket(engine: str | None, environ: Mapping[str, str]) -> Socket | None:
-    """The socket of an engine, or of any engine for None: DOCKER_HOST first, then the usual places; None if nowhere."""
-    host = environ.get("DOCKER_HOST")
-    if host and engine != "podman":
-        return Socket("docker", host, "DOCKER_HOST")
-    if environ.get("CONTAINER_HOST") and engine == "podman":
-        return Socket("podman", environ["CONTAINER_HOST"], "CONTAINER_HOST")
-    for name, path in _usual_places(environ):
-        if engine in (None, name) and _is_socket(path):
-            return Socket(name, f"unix://{path}", str(path))
-    return None
+def find_socket(engine: str, environ: Mapping[str, str]) -> Socket | None:
+    """The socket of an engine: what its variable names, else the first of the usual places; None if nowhere."""
+    named = {"docker": "DOCKER_HOST", "podman": "CONTAINER_HOST"}[engine]
+    if environ.get(named):
+        return Socket(engine, environ[named], named)
+    return next((place for place in _usual_sockets(environ) if place.engine == engine and place.exists), None)
+
+
+def find_answering(environ: Mapping[str, str]) -> Socket | None:
+    """The engine to use where none is named: at DOCKER_HOST, else the first of the usual places where one answers."""
+    if environ.get("DOCKER_HOST"):
+        return find_socket("docker", environ)
+    return next((place for place in _usual_sockets(environ) if place.exists and _answers(place)), None)
 
 
 def require_socket(engine: str, environ: Mapping[str, str]) -> Socket:
@@ -59,6 +64,10 @@ def require_socket(engine: str, environ: Mapping[str, str]) -> Socket:
             hint=f"start it ({_START[engine]}), name it with DOCKER_HOST, or use the embedded engine: --engine local",
         )
     return found
+
+
+def _usual_sockets(environ: Mapping[str, str]) -> Iterator[Socket]:
+    yield from (Socket(name, f"unix://{path}", str(path)) for name, path in _usual_places(environ))
 
 
 def _usual_places(environ: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
@@ -76,3 +85,16 @@ def _is_socket(path: Path) -> bool:
         return stat.S_ISSOCK(path.stat().st_mode)
     except OSError:
         return False
+
+
+def _answers(place: Socket) -> bool:
+    """Whether an engine answers a ping: a socket outlives an engine that was killed, and may be another user's."""
+    connection = HTTPConnection("localhost", timeout=_PATIENCE)
+    with socket.socket(socket.AF_UNIX) as connection.sock:
+        try:
+            connection.sock.settimeout(_PATIENCE)
+            connection.sock.connect(urlsplit(place.url).path)
+            connection.request("GET", "/_ping")
+            return connection.getresponse().status == 200
+        except (OSError, HTTPException):
+            return False
