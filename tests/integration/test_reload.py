@@ -1,4 +1,4 @@
-"""Loading models again while they serve: by a changed file, by SIGHUP, by the admin endpoint, by a memory limit."""
+"""Loading models again while they serve: by a changed file, SIGHUP, an operator's request, or a memory limit."""
 
 import json
 import os
@@ -21,8 +21,9 @@ PREDICT = """
     import json, os, time
 
     with open("models/m.json") as file:
-        SCALE = json.load(file)["scale"]
-    time.sleep(0.3)
+        about = json.load(file)
+    SCALE = about["scale"]
+    time.sleep(about.get("load_seconds", 0.3))
 
     def run(msg):
         return {"scaled": [SCALE * value for [value] in msg.payload["instances"]]}
@@ -31,6 +32,9 @@ PREDICT = """
         run.kept = getattr(run, "kept", []) + [bytearray(msg.payload << 20)]
         return os.getpid()
 """
+
+
+ADMIN = {"Authorization": "Bearer secret"}
 
 
 @pytest.fixture
@@ -140,18 +144,94 @@ def test_sighup_loads_again(start_daemon: StartDaemon) -> None:
     assert daemon.stop() == 0
 
 
-def test_the_admin_endpoint_needs_its_token(start_daemon: StartDaemon, tmp_path: Path) -> None:
+@pytest.fixture
+def operated(start_daemon: StartDaemon, tmp_path: Path) -> Daemon:
+    """A daemon with a token for its operator."""
     (tmp_path / "tokens").write_text("admin=secret\n")
-    daemon = start(start_daemon, MODELYARD_TOKENS=str(tmp_path / "tokens"))
-    assert daemon.request("POST", "/admin/reload")[0] == 401
-    status, answer = daemon.request("POST", "/admin/reload", Authorization="Bearer secret")
+    return start(start_daemon, MODELYARD_TOKENS=str(tmp_path / "tokens"), LOAD_TIMEOUT="6")
+
+
+def test_the_admin_endpoint_needs_its_token(operated: Daemon) -> None:
+    assert operated.request("POST", "/admin/reload")[0] == 401
+    assert operated.request("POST", "/admin/reload/run")[0] == 401
+    assert operated.request("POST", "/v2/repository/models/run/load")[0] == 401
+    assert operated.request("DELETE", "/models/run")[0] == 401
+    status, answer = operated.request("POST", "/admin/reload", **ADMIN)
     assert (status, answer["reloading"]) == (202, ["m"])
-    wait_until(lambda: about(daemon)["reloads"] == 1)
+    wait_until(lambda: about(operated)["reloads"] == 1)
 
 
-def test_the_admin_endpoint_is_closed_without_tokens(start_daemon: StartDaemon) -> None:
+def test_without_a_token_for_it_nobody_is_an_operator(start_daemon: StartDaemon) -> None:
     daemon = start(start_daemon)
-    assert daemon.request("POST", "/admin/reload")[0] == 403
+    for method, path in {
+        "POST": "/admin/reload",
+        "post": "/admin/reload/run",
+        "Post": "/v2/repository/models/run/unload",
+        "DELETE": "/models/run",
+    }.items():
+        assert daemon.request(method.upper(), path)[0] == 403, path
+    assert daemon.request("POST", "/v2/repository/models/run/load") == (200, {})
+    assert about(daemon)["reloads"] == 0
+
+
+@pytest.mark.parametrize("path", ["/admin/reload/run", "/v2/repository/models/run/load"])
+def test_one_model_is_loaded_again_when_it_is_asked_for(operated: Daemon, path: str) -> None:
+    with Load(operated) as load:
+        wait_until(lambda: load.answers)
+        assert operated.request("POST", path, **ADMIN)[0] == 200
+        assert about(operated)["reloads"] == 1
+    assert set(load.answers) == {'[200, {"scaled": [10]}]'}
+    assert operated.request("POST", path.replace("run", "walk"), **ADMIN)[0] == 404
+    assert operated.stop() == 0
+
+
+def test_who_asks_is_told_why_a_model_was_rolled_back(operated: Daemon) -> None:
+    put(operated, '{"scale": null}')
+    status, answer = operated.request("POST", "/admin/reload/run", **ADMIN)
+    assert status == 409
+    assert "TypeError" in answer["detail"]
+    status, answer = operated.request("POST", "/v2/repository/models/run/load", **ADMIN)
+    assert (status, list(answer)) == (409, ["error"])
+    assert operated.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]})
+
+
+def test_a_model_that_loads_for_ever_is_given_up(operated: Daemon) -> None:
+    put(operated, '{"scale": 3, "load_seconds": 3600}')
+    status, answer = operated.request("POST", "/admin/reload/run", **ADMIN)
+    assert status == 409
+    assert "loading it took longer than 6 s (LOAD_TIMEOUT)" in answer["detail"]
+    assert "predict.py" in operated.log  # where it was
+    assert operated.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]})
+
+
+def test_an_unloaded_model_answers_what_it_was_sent_and_is_missed_by_nobody(operated: Daemon) -> None:
+    with Load(operated) as load:
+        wait_until(lambda: load.answers)
+        assert operated.request("POST", "/v2/repository/models/run/unload", **ADMIN) == (200, {})
+        wait_until(lambda: operated.post("run", {"instances": [[5]]})[0] == 503)
+    assert {answer[:4] for answer in load.answers} == {"[200", "[503"}
+    assert "an operator has unloaded it" in operated.post("run", {"instances": [[5]]})[1]["detail"]
+    assert operated.request("GET", "/readyz")[0] == 200
+    assert about(operated)["state"] == "unloaded"
+    assert operated.request("POST", "/v2/repository/index")[1][0]["state"] == "UNAVAILABLE"
+    wait_until(lambda: not [one for one in operated.children() if "worker" in command(one)])
+    assert operated.request("POST", "/v2/repository/models/run/load", **ADMIN) == (200, {})
+    assert operated.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]})
+
+
+def test_sagemaker_s_models_are_those_of_the_image(operated: Daemon) -> None:
+    one = {"modelName": "run", "modelUrl": "."}
+    assert one in operated.request("GET", "/models")[1]["models"]
+    assert operated.request("GET", "/models/run") == (200, one)
+    assert operated.request("POST", "/models/run/invoke", b'{"instances": [[5]]}') == (200, {"scaled": [10]})
+    body = b'{"model_name": "run", "url": "/opt/ml/models/run/model"}'
+    assert operated.request("POST", "/models", body, **ADMIN)[0] == 409
+    assert operated.request("DELETE", "/models/run", **ADMIN) == (200, {})
+    assert operated.request("GET", "/models/run")[0] == operated.request("DELETE", "/models/run", **ADMIN)[0] == 404
+    assert operated.request("GET", "/models") == (200, {"models": []})
+    assert operated.request("POST", "/models", body, **ADMIN) == (200, one)
+    assert operated.request("POST", "/models", b'{"model_name": "walk"}', **ADMIN)[0] == 404
+    assert operated.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]})
 
 
 def test_a_worker_over_its_memory_limit_is_replaced(start_daemon: StartDaemon) -> None:

@@ -34,7 +34,6 @@ class GatewayProcess(Process):
             APP_ROOT=str(self._site.root),
             MODELYARD_RUN_DIR=str(self._site.run_dir),
             MODELYARD_LISTEN_FD=str(self._listener.fileno()),
-            MODELYARD_SUPERVISOR_PID=str(os.getpid()),
             MODELYARD_LIFELINE_FD=str(read_end),
         )
         try:

@@ -69,6 +69,7 @@ class ModelProcess(Process):
         self._lines = LineBuffer()
         self._news = LineBuffer()
         self._last_line = ""
+        self._started = NEVER
         self._ready_since = NEVER
         self._kill_at = NEVER
         self._kill_reason: str | None = None
@@ -90,6 +91,7 @@ class ModelProcess(Process):
                 pass_fds=descriptors,
                 process_group=0,
             )
+        self._started = time.monotonic()
         self._output = self.popen.stdout
         self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(), ""
         self._follow()
@@ -112,12 +114,12 @@ class ModelProcess(Process):
                 os.killpg(self.popen.pid, signal.SIGKILL)
 
     def end_overdue(self, now: float) -> None:
-        """End a worker whose running request takes too long: have it show where it is, then kill it."""
+        """End a worker whose loading or running request takes too long: have it show where it is, then kill it."""
         if now >= self._kill_at:
             self.kill()
-        elif self.popen is not None and self._kill_at == NEVER and self._runs_for(now) > self.limit + _GRACE:
-            self._kill_reason = f"a request ran longer than {self.limit:g} s"
-            log.error("%s: %s, here:", self.status.name, self._kill_reason)
+        elif self.popen is not None and self._kill_at == NEVER and (why := self._find_overdue(now)):
+            self._kill_reason = why
+            log.error("%s: %s, here:", self.status.name, why)
             self._kill_at = now + _DUMP_TIME
             self.popen.send_signal(DUMP_SIGNAL)
 
@@ -144,11 +146,11 @@ class ModelProcess(Process):
         self._unfollow()
         if not self.is_retired and not self._predecessor:
             self.socket.unlink(missing_ok=True)
+        self.status = self._describe_end(code)
         if is_stopping:
             self.start_at = NEVER
             return
         served_for = max(0.0, time.monotonic() - self._ready_since)
-        self.status = self._describe_end(code)
         level = logging.ERROR if served_for else logging.WARNING
         log.log(level, "%s: %s", self.status.name, self.status.reason, extra=fields(model=self.status.name, pid=pid))
         self._ready_since = self._kill_at = NEVER
@@ -233,6 +235,13 @@ class ModelProcess(Process):
             return self.status
         said = f" (its last line: {self._last_line})" if self._last_line else ""
         return replace(self.status, state="failed", reason=f"the model's process ended while loading: {end}{said}")
+
+    def _find_overdue(self, now: float) -> str | None:
+        """What takes too long; None while nothing does."""
+        limit = self._site.settings.load_timeout
+        if self._ready_since == NEVER and now - self._started > limit:
+            return f"loading it took longer than {limit:g} s (LOAD_TIMEOUT)"
+        return f"a request ran longer than {self.limit:g} s" if self._runs_for(now) > self.limit + _GRACE else None
 
     def _runs_for(self, now: float) -> float:
         began: float = _TIMESTAMP.unpack_from(self._clock)[0] if self._clock is not None else 0.0

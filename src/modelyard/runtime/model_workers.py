@@ -17,6 +17,7 @@ from modelyard.runtime.application import Model
 from modelyard.runtime.logs import fields
 from modelyard.runtime.memory import read_resident_bytes
 from modelyard.runtime.model_process import ModelProcess
+from modelyard.runtime.orders import Deed, Reply
 from modelyard.runtime.processes import NEVER, Site
 from modelyard.runtime.routes import Route
 from modelyard.runtime.settings import count_workers
@@ -50,6 +51,7 @@ class ModelWorkers:
         count = count_workers(site.settings, model.routes, models=models)
         self._sockets = [socket_path(site.run_dir, index, replica) for replica in range(count)]
         self._serving = [self._make(socket) for socket in self._sockets]
+        """None of them while the model is unloaded."""
         self._candidates: dict[Path, ModelProcess] = {}
         self._retiring: list[ModelProcess] = []
         self._reload_error: str | None = None
@@ -58,6 +60,12 @@ class ModelWorkers:
         self._seen: dict[str, Any] = {}
         self._tried: dict[str, Any] = {}
         self._look_at = 0.0
+        self._replies: list[Reply] = []
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self._model.name
 
     @property
     def processes(self) -> Iterator[ModelProcess]:
@@ -68,11 +76,13 @@ class ModelWorkers:
     def status(self) -> ModelStatus:
         """How the model is: as its best worker, with the restarts of all."""
         order = ("ready", "restarting", "loading", "failed")
-        best = min((process.status for process in self._serving), key=lambda status: order.index(status.state))
+        unloaded = ModelStatus(name=self._model.name, state="unloaded", reason="an operator has unloaded it")
+        statuses = (process.status for process in self._serving)
+        best = min(statuses, key=lambda status: order.index(status.state), default=unloaded)
         return replace(
             best,
             restarts=sum(process.status.restarts for process in self._serving),
-            workers=len(self._serving),
+            workers=len(self._sockets),
             pids=[process.popen.pid for process in self.processes if process.popen],
             reloads=self._reloads,
             reload_failures=self._reload_failures,
@@ -81,10 +91,22 @@ class ModelWorkers:
 
     def reload(self, why: str) -> None:
         """Load the model again beside the old one; where that is under way, begin anew."""
-        log.info("%s: loading it again: %s", self._model.name, why, extra=fields(model=self._model.name))
-        for process in self._candidates.values():
-            self._retire(process)
+        self._tell(logging.INFO, f"loading it again: {why}")
+        self._drop_candidates()
         self._candidates = {process.socket: self._make(process.socket, process) for process in self._serving}
+
+    def obey(self, do: Deed, reply: Reply) -> None:
+        """Carry out an operator's order; `reply` is told when it is done, or why it can't be."""
+        if do == "unload":
+            self._unload()
+            reply(None)
+            return
+        self._replies.append(reply)
+        if self._serving:
+            self.reload("asked to")
+        else:
+            self._tell(logging.INFO, "loading it: asked to")
+            self._serving = [self._make(socket) for socket in self._sockets]
 
     def take_exit(self, process: ModelProcess, code: int, *, is_stopping: bool) -> None:
         """Deal with the end of one of them."""
@@ -104,6 +126,8 @@ class ModelWorkers:
         for process in self._retiring:
             if now >= process.end_by:
                 process.kill()
+        if self._replies and not self._candidates and (status := self.status).state in ("ready", "failed"):
+            self._answer_operators(status.reason)
         if now >= self._look_at:
             self._look_at = now + _LOOK_EVERY
             self._follow_files()
@@ -124,22 +148,39 @@ class ModelWorkers:
         if not self._candidates:
             self._reloads += 1
             self._reload_error = None
-            log.info("%s: loaded again and swapped in", self._model.name, extra=fields(model=self._model.name))
+            self._tell(logging.INFO, "loaded again and swapped in")
+            self._answer_operators(None)
 
     def _give_up(self, process: ModelProcess) -> None:
         self._reload_failures += 1
         self._reload_error = process.status.reason or "it ended while loading"
-        about = fields(model=self._model.name)
-        log.error(
-            "%s: could not be loaded again: %s; the old one serves on",
-            self._model.name,
-            self._reload_error,
-            extra=about,
-        )
-        for one in self._candidates.values():
-            if one is not process:
-                self._retire(one)
+        self._tell(logging.ERROR, f"could not be loaded again: {self._reload_error}; the old one serves on")
+        self._drop_candidates()
+        self._answer_operators(self._reload_error)
+
+    def _drop_candidates(self) -> None:
+        for process in self._candidates.values():
+            self._retire(process)
         self._candidates = {}
+
+    def _unload(self) -> None:
+        """Let every worker answer what it was sent, and start none again."""
+        self._tell(logging.INFO, "unloading it: asked to")
+        self._drop_candidates()
+        for process in self._serving:
+            process.socket.unlink(missing_ok=True)
+            self._retire(process)
+        self._serving = []
+        self._reload_error = None
+        self._answer_operators("it was unloaded meanwhile")
+
+    def _answer_operators(self, error: str | None) -> None:
+        replies, self._replies = self._replies, []
+        for reply in replies:
+            reply(error)
+
+    def _tell(self, level: int, what: str) -> None:
+        log.log(level, "%s: %s", self._model.name, what, extra=fields(model=self._model.name))
 
     def _retire(self, process: ModelProcess) -> None:
         process.start_at = NEVER
@@ -151,7 +192,7 @@ class ModelWorkers:
 
     def _follow_files(self) -> None:
         """Reload when a file that the model was loaded from has changed, and has stayed so for a moment."""
-        if self._candidates or not all(one.status.state == "ready" for one in self._serving):
+        if self._candidates or not self._serving or not all(one.status.state == "ready" for one in self._serving):
             return
         loaded = {path: stamp for process in self._serving for path, stamp in process.files.items()}
         now = {path: take_stamp(path) for path in loaded}

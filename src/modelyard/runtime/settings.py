@@ -46,6 +46,8 @@ class Settings:
     """WORKERS, by route: processes of the route's model; 0 takes what fits the cores."""
     memory_limit: PerRoute[int] = PerRoute(0)
     """MEMORY_LIMIT, by route: bytes (or 500M, 2G) that a process of its model may hold until it is replaced; 0: any."""
+    load_timeout: float = 600.0
+    """LOAD_TIMEOUT: seconds that a model may take to load, until that is ended by force."""
     header_timeout: float = 10.0
     """HEADER_TIMEOUT: seconds that a client may take to send a request's head."""
     body_timeout: float = 60.0
@@ -87,6 +89,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         max_body=_whole(environ, "MAX_BODY", default.max_body),
         workers=_per_route(environ, "WORKERS", default.workers, _parse_count),
         memory_limit=_per_route(environ, "MEMORY_LIMIT", default.memory_limit, _parse_size),
+        load_timeout=_seconds(environ, "LOAD_TIMEOUT", default.load_timeout),
         header_timeout=_seconds(environ, "HEADER_TIMEOUT", default.header_timeout),
         body_timeout=_seconds(environ, "BODY_TIMEOUT", default.body_timeout),
         keepalive=_seconds(environ, "KEEPALIVE", default.keepalive),

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["loading", "ready", "failed", "restarting"]
+State = Literal["loading", "ready", "failed", "restarting", "unloaded"]
 STATUS_FILE = "status.json"
 
 

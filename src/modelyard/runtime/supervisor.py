@@ -30,6 +30,7 @@ from modelyard.runtime.gateway_process import GatewayProcess
 from modelyard.runtime.logs import configure_logging
 from modelyard.runtime.model_process import ModelProcess
 from modelyard.runtime.model_workers import ModelWorkers
+from modelyard.runtime.orders import Deed, Orders, Reply
 from modelyard.runtime.processes import NEVER, Site, describe_exit
 from modelyard.runtime.settings import Settings, count_workers, load_settings, thread_limits
 from modelyard.runtime.status import ModelStatus, socket_path, write_status
@@ -86,6 +87,7 @@ class Supervisor:
         self._listener = listener
         self._selector = selectors.DefaultSelector()
         self._gateway = GatewayProcess(site, listener)
+        self._orders = Orders(site.run_dir, self._selector, self._obey)
         self._models = [
             ModelWorkers(
                 site,
@@ -115,6 +117,7 @@ class Supervisor:
                     self._take_exits()
                     self._watch()
             finally:
+                self._orders.close()
                 self._kill_all()
         log.info("stopped")
 
@@ -178,6 +181,13 @@ class Supervisor:
                 process.release()
         if now >= self._stop_by:
             self._kill_all()
+
+    def _obey(self, do: Deed, name: str, reply: Reply) -> None:
+        model = next((model for model in self._models if model.name == name), None)
+        if self._is_stopping or model is None:
+            reply("the daemon is stopping" if self._is_stopping else f"there is no model {name}")
+        else:
+            model.obey(do, reply)
 
     def _stop(self) -> None:
         if self._is_stopping:

@@ -3,9 +3,6 @@ import json
 import logging
 import os
 import re
-import socket
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,16 +16,6 @@ from modelyard.runtime.processes import LIBRARY, Process, Site, describe_exit
 from modelyard.runtime.settings import Settings, count_cores, count_workers, load_settings, read_quota, thread_limits
 from modelyard.runtime.status import ModelStatus, read_status, write_status
 from modelyard.runtime.supervisor import ListenError, bind, open_run_dir
-
-
-def supervise(root: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the supervisor where it must end by itself."""
-    command = [sys.executable, "-m", "modelyard.runtime.supervisor"]
-    env = {**os.environ, "PYTHONPATH": str(LIBRARY), **environ}
-    return subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, timeout=20)
-
-
-# Settings
 
 
 def test_every_setting_has_a_variable_and_the_variables_work() -> None:
@@ -47,6 +34,7 @@ def test_every_setting_has_a_variable_and_the_variables_work() -> None:
         "BATCH_WAIT": "0",
         "WORKERS": "2,rf=0",
         "MEMORY_LIMIT": "5,rf=2G",
+        "LOAD_TIMEOUT": "11",
         "HEADER_TIMEOUT": "7",
         "BODY_TIMEOUT": "8",
         "KEEPALIVE": "9",
@@ -119,9 +107,6 @@ def test_workers_fit_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, mode
     assert count_workers(load_settings({"WORKERS": "1,a=7"}), ["a", "b"], models=models) == 7
 
 
-# What children get
-
-
 def test_a_childs_import_path_holds_the_library_once_and_keeps_the_users(tmp_path: Path) -> None:
     environ = {"PYTHONPATH": f"{LIBRARY}{os.pathsep}/own", "MODEL_NAME": "rf"}
     site = Site(root=tmp_path, run_dir=tmp_path, environments=tmp_path, settings=Settings(), environ=environ)
@@ -173,9 +158,6 @@ def test_status_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["status.json"]
 
 
-# Logs
-
-
 def test_a_json_log_line_is_one_object_with_the_fields() -> None:
     record = logging.makeLogRecord({"msg": "two\nlines", "levelname": "ERROR", "name": "x", **{"fields": {"id": "a"}}})
     entry = json.loads(JSONFormatter().format(record))
@@ -189,37 +171,11 @@ def test_a_text_log_line_shows_fields_and_a_trace_below() -> None:
     assert TextFormatter().format(record).endswith("failed  request_id=a\nTraceback\n  x")
 
 
-# Starting
-
-
-def test_a_port_that_is_taken_is_said_and_exits_with_7(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(ListenError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
-            bind(Settings(host="127.0.0.1", port=port))
-        done = supervise(tmp_path, {"HOST": "127.0.0.1", "PORT": str(port), "ROUTES": "a:b:c"})
-    assert done.returncode == 7
-    assert done.stderr.startswith(f"error: cannot listen on 127.0.0.1:{port}: Address already in use\n  hint: ")
-
-
 def test_a_host_that_does_not_exist_is_said() -> None:
     with pytest.raises(ListenError, match=r"cannot listen on 203\.0\.113\.1:0: Cannot assign"):
         bind(Settings(host="203.0.113.1", port=0))
     with pytest.raises(ListenError, match="cannot listen on no host:0: "):
         bind(Settings(host="no host", port=0))
-
-
-def test_nothing_to_serve_is_said_and_exits_with_3(tmp_path: Path) -> None:
-    done = supervise(tmp_path, {"ROUTES": "", "PREDICT_MODULE": ""})
-    assert done.returncode == 3
-    assert "neither ROUTES nor PREDICT_MODULE" in done.stderr
-
-
-def test_a_missing_environment_is_said_and_exits_with_3(tmp_path: Path) -> None:
-    environ = {"ROUTES": "a:b:c", "MODELYARD_ENVIRONMENTS": str(tmp_path), "HOST": "127.0.0.1", "PORT": "0"}
-    done = supervise(tmp_path, environ)
-    assert done.returncode == 3
-    assert f"b needs the environment 'default', but there is no {tmp_path}/default/bin/python" in done.stderr
 
 
 def test_a_run_directory_is_made_and_a_temporary_one_is_removed(tmp_path: Path) -> None:

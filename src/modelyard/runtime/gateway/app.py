@@ -9,7 +9,7 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from modelyard.runtime.application import Application, load_application
-from modelyard.runtime.gateway.admin import serve_admin
+from modelyard.runtime.gateway.admin import Operator, serve_admin
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.guard import Guard
@@ -26,6 +26,8 @@ from modelyard.runtime.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 
+_PATIENCE = 10.0  # a load that takes too long is ended first, so that its reason comes
+
 
 def load_app() -> Flask:
     """The app of the application that the environment names: what gunicorn calls."""
@@ -36,7 +38,6 @@ def load_app() -> Flask:
         root=root,
         run_dir=Path(os.environ["MODELYARD_RUN_DIR"]),
         settings=load_settings(os.environ),
-        supervisor=int(os.environ["MODELYARD_SUPERVISOR_PID"]),
         tracer=make_tracer(os.environ, service=application.name),
     )
 
@@ -48,12 +49,8 @@ def create_app(
     run_dir: Path,
     settings: Settings = Settings(),  # noqa: B008
     tracer: Tracer | None = None,
-    supervisor: int | None = None,
 ) -> Flask:
-    """Make the app that serves `application`, staged at `root`, whose workers listen in `run_dir`.
-
-    `supervisor` is the process id of who can load the models again.
-    """
+    """Make the app that serves `application`, staged at `root`, whose workers listen in `run_dir`."""
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body
     fleet = Fleet(application, root=root, run_dir=run_dir, settings=settings)
@@ -66,10 +63,11 @@ def create_app(
     gate.install(app)
     _answer_errors(app, fleet, settings)
     _serve_models(app, fleet, gate, settings)
-    add_protocols(app, Models(fleet, gate.admit, default=settings.default_route))
+    operator = Operator(gate, run_dir, patience=settings.load_timeout + _PATIENCE)
+    add_protocols(app, Models(fleet, gate.admit, operator, default=settings.default_route))
     _serve_state(app, fleet, metrics, guard)
     serve_people(app, fleet, guard)
-    serve_admin(app, fleet, gate, supervisor=supervisor)
+    serve_admin(app, fleet, operator)
     return app
 
 
@@ -121,7 +119,8 @@ def _serve_state(app: Flask, fleet: Fleet, metrics: Metrics, guard: Guard) -> No
     def readyz() -> Response:
         if fleet.is_ready():
             return jsonify(ready=True)
-        waiting = {status.name: status.reason or status.state for status in fleet.statuses() if status.state != "ready"}
+        missing = [status for status in fleet.statuses() if status.state not in ("ready", "unloaded")]
+        waiting = {status.name: status.reason or status.state for status in missing}
         raise Problem(503, "not every model has loaded", retry_after=1, ready=False, models=waiting)
 
     @app.get("/routes")

@@ -83,8 +83,8 @@ class Fleet:
         return [known.get(model.name, ModelStatus(name=model.name)) for model in self.application.models]
 
     def is_ready(self) -> bool:
-        """Tell whether all models answer, or any does where READY=any."""
-        states = [status.state == "ready" for status in self.statuses()]
+        """Tell whether all models answer, or any does where READY=any; an unloaded one is not missed."""
+        states = [status.state == "ready" for status in self.statuses() if status.state != "unloaded"]
         return any(states) if self._settings.ready == "any" else all(states)
 
     def describe_routes(self) -> list[dict[str, Any]]:
@@ -130,6 +130,8 @@ class Fleet:
         status = next(status for status in self.statuses() if status.name == model.name)
         if status.state == "failed":
             return Problem(503, f"{model.name} could not be loaded: {status.reason}", retry_after=10, cause="not_ready")
+        if status.state == "unloaded":
+            return Problem(503, f"{model.name} is not loaded: {status.reason}", retry_after=10, cause="not_ready")
         if status.state == "loading":
             return Problem(503, f"{model.name} is loading", retry_after=1, cause="not_ready")
         why = status.reason or "its process ended"

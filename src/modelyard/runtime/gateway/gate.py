@@ -47,6 +47,11 @@ class Gate:
             self._metrics.begin(route)
             self._guard.check(route, request.headers.get("Authorization"))
 
+    @property
+    def has_admin(self) -> bool:
+        """Tell whether somebody may ask the admin endpoints at all."""
+        return self._guard.has_admin
+
     def admit_admin(self) -> None:
         """Let the request at hand in to an admin endpoint; raise Problem, 401 or 403, where its token opens none."""
         self._guard.check_admin(request.headers.get("Authorization"))

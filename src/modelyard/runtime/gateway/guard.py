@@ -30,6 +30,11 @@ class Guard:
         """Tell whether a route answers everybody."""
         return self._place is None or self._current().is_open(route, EVERY_ROUTE)
 
+    @property
+    def has_admin(self) -> bool:
+        """Tell whether there is a token of `admin`."""
+        return self._place is not None and not self._current().is_open(ADMIN)
+
     def check(self, route: str, authorization: str | None) -> None:
         """Raise Problem, 401 or 403, where the Authorization header does not open `route`."""
         if self._place is not None:
@@ -40,10 +45,9 @@ class Guard:
 
         With no token for them they are closed: nobody could have meant them to be open to the world.
         """
-        tokens = self._current() if self._place is not None else Tokens()
-        if tokens.is_open(ADMIN):
+        if not self.has_admin:
             raise Problem(403, "the admin endpoints are closed: MODELYARD_TOKENS has no token for `admin`")
-        _check(tokens, authorization, ADMIN)
+        _check(self._current(), authorization, ADMIN)
 
     def _current(self) -> Tokens:
         now = time.monotonic()

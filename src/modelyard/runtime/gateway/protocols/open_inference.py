@@ -163,17 +163,22 @@ def list_repository(models: Models) -> Response:
 
 
 def load_model(models: Models, model: str) -> Response:
-    """POST /v2/repository/models/<model>/load: the daemon keeps every model loaded, so it says whether this one is."""
+    """POST /v2/repository/models/<model>/load: load it, again where it is loaded.
+
+    Where nobody may give orders, it says whether the model is loaded.
+    """
     status = models.status(model)
-    if status.state != "ready":
+    if models.operator.exists:
+        models.order("load", model)
+    elif status.state != "ready":
         raise Problem(503, f"{model} is not loaded: {status.reason or status.state}", retry_after=1)
     return answer_json({})
 
 
 def unload_model(models: Models, model: str) -> Response:
     """POST /v2/repository/models/<model>/unload"""
-    models.find(model)
-    raise Problem(403, f"{model} stays loaded: the daemon serves every model of its image; leave it out of ROUTES")
+    models.order("unload", model)
+    return answer_json({})
 
 
 def _decode_inputs(tensors: list[Any], rest: memoryview) -> dict[str, Any]:

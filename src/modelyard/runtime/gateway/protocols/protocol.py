@@ -8,8 +8,10 @@ from typing import Any
 
 from flask import Response, g
 
+from modelyard.runtime.gateway.admin import Operator
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.orders import Deed
 from modelyard.runtime.status import ModelStatus
 from modelyard.runtime.wire import Frame
 
@@ -20,12 +22,15 @@ Ask = Callable[..., Frame]
 class Models:
     """The application's models as protocols know them: by the names of their routes."""
 
-    def __init__(self, fleet: Fleet, admit: Callable[[str], None], *, default: str = "") -> None:
-        """`admit` lets the request at hand in to a route, or raises Problem.
+    def __init__(
+        self, fleet: Fleet, admit: Callable[[str], None], operator: Operator, *, default: str = ""
+    ) -> None:
+        """`admit` lets the request at hand in to a route, or raises Problem; `operator` loads and unloads.
 
         `default` is the route that a path without a name stands for; where it is empty, the only one there is.
         """
         self.fleet = fleet
+        self.operator = operator
         self._admit = admit
         self.default = default or (next(iter(fleet.routes)) if len(fleet.routes) == 1 else None)
 
@@ -43,6 +48,10 @@ class Models:
         route = self.find(name)
         self._admit(route)
         return partial(self.fleet.ask, route, request_id=g.request_id)
+
+    def order(self, do: Deed, name: str) -> None:
+        """Have the model behind a route loaded or unloaded, where the request at hand may ask for that."""
+        self.operator.order(do, self.fleet.routes[self.find(name)].name)
 
     def status(self, name: str) -> ModelStatus:
         """How the model behind a route is."""

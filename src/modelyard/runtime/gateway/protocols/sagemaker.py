@@ -1,6 +1,7 @@
 """SageMaker's container contract: GET /ping and POST /invocations, in JSON, JSON lines and CSV.
 
-https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html
+https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html, and that of multi-model endpoints:
+https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
 """
 
 import csv
@@ -13,7 +14,7 @@ from flask import Response, request
 
 from modelyard.runtime.gateway.problems import Problem, render_problem
 from modelyard.runtime.gateway.protocols.bodies import check_coding, take_json_or_form
-from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol
+from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol, answer_json
 
 TARGET = "X-Amzn-SageMaker-Target-Model"
 JSON = "application/json"
@@ -76,7 +77,12 @@ def decode_json_lines(text: str) -> list[Any]:
 
 def invoke(models: Models) -> Response:
     """POST /invocations, to the model that the header X-Amzn-SageMaker-Target-Model names."""
-    ask = models.admit(find_target(request.headers.get(TARGET, ""), models))
+    return invoke_model(models, request.headers.get(TARGET, ""))
+
+
+def invoke_model(models: Models, model: str) -> Response:
+    """POST /models/<model>/invoke"""
+    ask = models.admit(find_target(model, models))
     accepted = request.accept_mimetypes.best_match((JSON, CSV, JSON_LINES), default=JSON)
     content = ask(_take_body()).body
     if accepted == JSON:
@@ -91,9 +97,56 @@ def find_target(target: str, models: Models) -> str:
     return name.removesuffix(_ARCHIVE) if name not in models.fleet.routes else name
 
 
+def list_models(models: Models) -> Response:
+    """GET /models: those that are loaded, all on one page."""
+    loaded = [route for route in models.fleet.routes if _is_loaded(models, route)]
+    return answer_json({"models": [_describe(models, route) for route in loaded]})
+
+
+def show_model(models: Models, model: str) -> Response:
+    """GET /models/<model>"""
+    return answer_json(_describe(models, _find_loaded(models, model)))
+
+
+def load_model(models: Models) -> Response:
+    """POST /models: load a model of the image that was unloaded; the binary is the one in models/, whatever `url`."""
+    document = request.get_json(silent=True, force=True)
+    name = document.get("model_name") if isinstance(document, dict) else None
+    if not isinstance(name, str):
+        raise Problem(400, 'model_name is missing: send {"model_name": "...", "url": "..."}')
+    route = models.find(find_target(name, models))
+    models.operator.admit()
+    if _is_loaded(models, route):
+        raise Problem(409, f"{route} is loaded already")
+    models.order("load", route)
+    return answer_json(_describe(models, route))
+
+
+def unload_model(models: Models, model: str) -> Response:
+    """DELETE /models/<model>"""
+    models.operator.admit()
+    models.order("unload", _find_loaded(models, model))
+    return answer_json({})
+
+
 def ping(models: Models) -> Response:
     """GET /ping: 200 when the models have loaded."""
     return Response(status=200 if models.fleet.is_ready() else 503, mimetype="text/plain")
+
+
+def _describe(models: Models, route: str) -> dict[str, str]:
+    return {"modelName": route, "modelUrl": models.fleet.routes[route].path}
+
+
+def _is_loaded(models: Models, route: str) -> bool:
+    return models.status(route).state != "unloaded"
+
+
+def _find_loaded(models: Models, name: str) -> str:
+    route = models.find(find_target(name, models))
+    if not _is_loaded(models, route):
+        raise Problem(404, f"{route} is not loaded")
+    return route
 
 
 def _take_body() -> bytes:
@@ -140,6 +193,11 @@ SAGEMAKER = Protocol(
     endpoints=(
         Endpoint(path="/ping", answer=ping, methods=("GET",)),
         Endpoint(path="/invocations", answer=invoke),
+        Endpoint(path="/models", answer=list_models, methods=("GET",)),
+        Endpoint(path="/models", answer=load_model),
+        Endpoint(path="/models/<path:model>", answer=show_model, methods=("GET",)),
+        Endpoint(path="/models/<path:model>", answer=unload_model, methods=("DELETE",)),
+        Endpoint(path="/models/<path:model>/invoke", answer=invoke_model),
     ),
     refuse=render_problem,
 )

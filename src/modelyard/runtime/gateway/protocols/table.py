@@ -23,7 +23,7 @@ def add_protocols(app: Flask, models: Models) -> None:
     for protocol in PROTOCOLS:
         for endpoint in protocol.endpoints:
             if endpoint.path not in taken and (models.default or not endpoint.needs_default):
-                name = f"{protocol.name} {endpoint.path}"
+                name = f"{protocol.name} {' '.join(endpoint.methods)} {endpoint.path}"
                 view = _make_view(protocol, endpoint, models)
                 app.add_url_rule(endpoint.path, name, view, methods=endpoint.methods, provide_automatic_options=False)
 
