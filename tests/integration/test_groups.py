@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from modelyard.workspace import Workspace
-from tests.unit.requirements.wheels import make_wheel
+from tests.component.requirements.wheels import make_wheel
 
 pytestmark = pytest.mark.integration
 

@@ -23,9 +23,9 @@ from tests.integration.uv_environments import ROOT, find_cpu_torch, make_environ
 
 pytestmark = pytest.mark.integration
 
-UNIT_TESTS = (
-    "tests/unit/common_utils/test_torch_model.py",
-    "tests/unit/common_utils/test_torch_serving.py",
+IN_TORCH = (
+    "tests/component/common_utils/test_torch_model.py",
+    "tests/component/common_utils/test_torch_serving.py",
     "tests/unit/projects/test_mnist_pictures.py",
 )
 FILE_NAME = r"modelFile-[0-9a-f]{12}-\d{4}-\d\d-\d\d--\d\d-\d\d-\d\d\.pth"
@@ -120,7 +120,7 @@ def read(path: Path) -> Any:
 def test_the_unit_tests_pass_where_torch_is(wheel, scratch):
     requirements = [str(wheel), "numpy>=2.0,<3", "pillow>=10,<14", "pytest-timeout"]
     python = make_environment(scratch / "units", requirements)
-    places = [str(ROOT / test) for test in UNIT_TESTS]
+    places = [str(ROOT / test) for test in IN_TORCH]
     done = run_python(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *places)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,9 +1,6 @@
 """The user's network settings as uv and pip understand them."""
 
-import stat
-from pathlib import Path
-
-from modelyard.network import make_network_profile, mask_credentials, parse_pip_settings, read_network_profile
+from modelyard.network import make_network_profile, mask_credentials, parse_pip_settings
 
 
 def test_pip_settings_become_uv_variables():
@@ -63,15 +60,6 @@ def test_environment_wins_over_pips_files():
 
 def test_settings_of_other_pip_commands_are_not_taken():
     assert parse_pip_settings("list.format='columns'\nwarning without any settings\n") == {}
-
-
-def test_profile_asks_the_users_pip(tmp_path: Path):
-    pip = tmp_path / "pip"
-    pip.write_text("#!/bin/sh\necho \"global.index-url='https://me:secret@index.example/simple'\"\n")
-    pip.chmod(pip.stat().st_mode | stat.S_IXUSR)
-    profile = read_network_profile({"PATH": f"{tmp_path}:/usr/bin:/bin"})
-    assert profile.variables["UV_DEFAULT_INDEX"] == "https://me:secret@index.example/simple"
-    assert profile.masked()["UV_DEFAULT_INDEX"] == "https://***@index.example/simple"
 
 
 def test_credentials_are_masked_wherever_they_stand():

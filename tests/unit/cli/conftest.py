@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import pytest
 
 from modelyard.cli import main
+from modelyard.workspace import Workspace
+from tests.unit.pipeline.conftest import FILES, MODEL
+from tests.unit.pipeline.fakes import FakeEngine
 
 
 @dataclass(frozen=True)
@@ -40,3 +43,19 @@ def modelyard(capsys: pytest.CaptureFixture[str], monkeypatch, tmp_path) -> Iter
     yield run
     for number, handler in handlers.items():
         signal.signal(number, handler)
+
+
+@pytest.fixture
+def workspace(make_workspace, monkeypatch) -> Workspace:
+    """A workspace of one model, with its model directory as the current folder."""
+    made = make_workspace(FILES)
+    monkeypatch.chdir(made.root / MODEL)
+    return made
+
+
+@pytest.fixture
+def engine(monkeypatch) -> FakeEngine:
+    """The engine that every command opens."""
+    fake = FakeEngine()
+    monkeypatch.setattr("modelyard.engines.open_engine", lambda *_: fake)
+    return fake

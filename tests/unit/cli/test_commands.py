@@ -1,30 +1,10 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-from modelyard.workspace import Workspace
 from tests.conftest import write_files
 from tests.unit.pipeline.conftest import FILES, MODEL
-from tests.unit.pipeline.fakes import FakeEngine, make_container, make_image
-
-
-@pytest.fixture
-def workspace(make_workspace, monkeypatch) -> Workspace:
-    """A workspace of one model, with its model directory as the current folder."""
-    made = make_workspace(FILES)
-    monkeypatch.chdir(made.root / MODEL)
-    return made
-
-
-@pytest.fixture
-def engine(monkeypatch) -> FakeEngine:
-    """The engine that every command opens."""
-    fake = FakeEngine()
-    monkeypatch.setattr("modelyard.engines.open_engine", lambda *_: fake)
-    return fake
+from tests.unit.pipeline.fakes import make_container, make_image
 
 
 @pytest.fixture
@@ -95,14 +75,6 @@ class TestJson:
         [trained] = json.loads(modelyard("train", "--json").out)
         assert (trained["model"], trained["reused"]) == ("income/rf", False)
         assert trained["manifest"]["metrics"] == trained["result"] == {"accuracy": 0.75}
-
-    def test_train_with_data_to_get_first(self, modelyard, workspace, engine):
-        (workspace.projects_root / "income/data/adult.csv").unlink()
-        script = "import sys; open(sys.argv[1] + '/adult.csv', 'w').close(); print('got it')\n"
-        write_files(workspace.projects_root, {"income/make_data.py": script})
-        done = modelyard("train", "--json")
-        assert json.loads(done.out)
-        assert "got it" in done.err
 
     def test_images_and_containers(self, modelyard, engine):
         engine.built["sha"] = make_image("sha", "mine:latest")
@@ -214,23 +186,3 @@ def test_a_daemon_in_the_foreground_that_dies_is_no_success(modelyard, workspace
     assert done.code == 6
     assert "MemoryError" in done.out
     assert "income-rf exited with 1" in done.err
-
-
-class TestCompletion:
-    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-    def test_there_is_a_script_for_every_shell(self, modelyard, shell):
-        done = modelyard("completion", shell)
-        assert done.code == 0
-        assert "_MODELYARD_COMPLETE" in done.out
-
-    def test_bash_takes_the_script_and_gets_commands_of_it(self, modelyard, tmp_path):
-        (tmp_path / "script").write_text(modelyard("completion", "bash").out)
-        tools = Path(sys.executable).parent
-        lines = f". {tmp_path}/script\nCOMP_WORDS=(modelyard tra)\nCOMP_CWORD=1\n_modelyard_completion modelyard\n"
-        done = subprocess.run(
-            ["bash", "-c", lines + 'echo "${COMPREPLY[@]}"'],
-            env={"PATH": f"{tools}:/usr/bin:/bin"},
-            capture_output=True,
-            text=True,
-        )
-        assert done.stdout.split() == ["train"], done.stderr

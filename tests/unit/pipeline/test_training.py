@@ -78,15 +78,6 @@ def test_a_missing_data_set_names_file_and_makefile(request_, engine, reporter):
     assert engine.calls == []
 
 
-def test_a_missing_data_set_is_got_where_the_project_can(request_, engine, reporter):
-    path = request_.data_folder / "adult.csv"
-    path.unlink()
-    script = "import sys, pathlib\npathlib.Path(sys.argv[1], 'adult.csv').write_text('5')\n"
-    write_files(request_.model.path.parent, {"make_data.py": script})
-    train_model(request_, engine, reporter)
-    assert path.read_text() == "5"
-
-
 def test_a_failed_run_shows_its_last_lines(request_, engine, reporter):
     def fail(project, environment, on_output):
         on_output("Traceback (most recent call last):")

@@ -57,7 +57,7 @@ def test_the_scale_of_grey_values_is_that_of_the_picture() -> None:
 
 
 @pytest.fixture
-def make_client(tmp_path, run_dir):
+def make_client(tmp_path):
     """A client of the app of two routes; the first has test instances and a token, and showed its answer."""
     apps = []
 
@@ -66,9 +66,9 @@ def make_client(tmp_path, run_dir):
         (tmp_path / "tokens").write_text("a=sesame")
         models = (Model(name="m", routes=("a",), instances="instances.json"), Model(name="n", routes=("b/c",)))
         answers = {"a": shown} if shown else {}
-        write_status(run_dir, [ModelStatus(name="m", state="ready", answers=answers), ModelStatus(name="n")])
+        write_status(tmp_path, [ModelStatus(name="m", state="ready", answers=answers), ModelStatus(name="n")])
         application = Application(name="income/all", kind="predict", models=models)
-        app = create_app(application, root=tmp_path, run_dir=run_dir, settings=Settings(tokens=tmp_path / "tokens"))
+        app = create_app(application, root=tmp_path, run_dir=tmp_path, settings=Settings(tokens=tmp_path / "tokens"))
         apps.append(app)
         return app.test_client()
 

@@ -3,7 +3,6 @@ import json
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,10 +43,6 @@ def test_plain_json_stays_as_it_is(value: Any) -> None:
         ({np.int64(1): "a", 2: "b", None: "c", float("nan"): "d"}, {"1": "a", "2": "b", "null": "c", "nan": "d"}),
         (np.array(["2024-01-02", "NaT"], dtype="datetime64[D]"), ["2024-01-02", None]),
         (np.array(["2024-01-02", "NaT"], dtype="datetime64[ns]"), ["2024-01-02T00:00:00", None]),
-        (pd.Series([pd.Timestamp("2024-01-02"), None]), ["2024-01-02T00:00:00", None]),
-        (pd.Series([1.0, None]), [1.0, None]),
-        (pd.DataFrame({"a": [1, 2], "b": ["x", None]}), [{"a": 1, "b": "x"}, {"a": 2, "b": None}]),
-        ([pd.NA, pd.NaT, pd.Timestamp("2024-01-02")], [None, None, "2024-01-02T00:00:00"]),
         (datetime.date(2024, 1, 2), "2024-01-02"),
         (Tensor([[0.25, float("nan")]]), [[0.25, None]]),
         ((1, (2, 3)), [1, [2, 3]]),

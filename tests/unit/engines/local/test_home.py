@@ -1,7 +1,5 @@
 """Locks, records and folders of the embedded engine."""
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,8 +14,6 @@ from modelyard.engines.local.home import (
     write_record,
 )
 from modelyard.errors import EngineError
-
-HOLD = "import os, sys, time; os.write(1, b'x'); time.sleep(float(sys.argv[1]))"
 
 
 @pytest.mark.parametrize(
@@ -63,17 +59,6 @@ def test_shared_lock_is_held_by_many_and_excludes_the_exclusive(tmp_path):
         assert waits.wait(5)
     thread.join(5)
     assert not thread.is_alive()
-
-
-def test_child_that_inherits_a_lock_holds_it_on(tmp_path):
-    home = Home(tmp_path)
-    waited = []
-    with home.lock("one") as descriptor:
-        child = subprocess.Popen([sys.executable, "-c", HOLD, "0.2"], pass_fds=[descriptor], stdout=subprocess.PIPE)
-        assert child.stdout and child.stdout.read(1) == b"x"
-    with home.lock("one", on_wait=lambda: waited.append(True)):
-        assert waited == [True]
-    child.communicate()
 
 
 def test_record_is_read_back_and_missing_or_broken_ones_are_none(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.requirements import Resolver, Verdict
-from tests.unit.requirements.wheels import make_wheel
+from tests.component.requirements.wheels import make_wheel
 
 
 @pytest.fixture

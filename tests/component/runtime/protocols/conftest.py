@@ -15,7 +15,7 @@ from modelyard.runtime.application import Application, Model
 from modelyard.runtime.gateway.app import create_app
 from modelyard.runtime.settings import Settings
 from modelyard.runtime.status import ModelStatus, write_status
-from tests.unit.runtime.conftest import RunningWorker
+from tests.component.runtime.conftest import RunningWorker
 
 Serve = Callable[..., FlaskClient]
 READ_AT_LOAD = ("PREDICTIVE_UNIT_ID", "PREDICTIVE_UNIT_IMAGE", "PREDICTIVE_UNIT_PARAMETERS", "MODEL_METADATA")

@@ -1,0 +1,19 @@
+import subprocess
+import sys
+
+from modelyard.engines.local.home import (
+    Home,
+)
+
+HOLD = "import os, sys, time; os.write(1, b'x'); time.sleep(float(sys.argv[1]))"
+
+
+def test_child_that_inherits_a_lock_holds_it_on(tmp_path):
+    home = Home(tmp_path)
+    waited = []
+    with home.lock("one") as descriptor:
+        child = subprocess.Popen([sys.executable, "-c", HOLD, "0.2"], pass_fds=[descriptor], stdout=subprocess.PIPE)
+        assert child.stdout and child.stdout.read(1) == b"x"
+    with home.lock("one", on_wait=lambda: waited.append(True)):
+        assert waited == [True]
+    child.communicate()

@@ -1,0 +1,226 @@
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+
+from modelyard.runtime import worker
+from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, NotTakenError, WorkerClient
+
+
+def ask(client: WorkerClient, route: str, body: bytes = b"{}", *, timeout: float = 10) -> tuple[int, bytes]:
+    frame = client.call({"route": route}, body, timeout=timeout)
+    return frame.header["status"], frame.body
+
+
+def test_it_loads_before_it_is_ready_and_answers(start_worker: Any) -> None:
+    running = start_worker("import sys\ndef run(msg): return {'argv': sys.argv[1:], 'x': msg.payload}", "run")
+    assert running.news()["state"] == "ready"
+    assert ask(running.client, "run", b"7") == (200, b'{"argv":[],"x":7}')
+
+
+def test_what_the_model_prints_breaks_nothing(start_worker: Any) -> None:
+    source = """
+        import os
+        print("imported")
+        def run(msg):
+            print("called")
+            os.write(1, b"raw bytes\\n")
+            os.system("echo from a shell")
+            return 1
+    """
+    running = start_worker(source, "run")
+    running.news()
+    assert ask(running.client, "run") == (200, b"1")
+    assert running.printed().splitlines() == ["imported", "called", "raw bytes", "from a shell"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("import nowhere\ndef run(msg): pass", "ModuleNotFoundError: No module named 'nowhere' (predict.py:1)"),
+        ("\n\nopen('models/rf.bin')\ndef run(msg): pass", "No such file or directory: 'models/rf.bin' (predict.py:3)"),
+        ("import sys\nsys.exit('enough')\ndef run(msg): pass", "SystemExit: enough (predict.py:2)"),
+        ("def other(msg): pass", "module 'predict' has no attribute 'run'"),
+        ("run = 3", "predict.run is a int, not a function"),
+    ],
+)
+def test_a_model_that_cannot_load_says_why_and_where(start_worker: Any, source: str, reason: str) -> None:
+    running = start_worker(source, "run")
+    news = running.news()
+    assert news["state"] == "failed"
+    assert reason in news["reason"]
+    assert running.process.wait(10) == worker.LOAD_FAILED
+    assert "Traceback" in running.printed() or "run" in running.printed()
+    assert "worker.py" not in running.printed()
+    assert not running.socket.exists()
+
+
+def test_the_application_comes_first_and_the_models_own_folder_last(start_worker: Any) -> None:
+    files = {
+        "income/rf/features.py": "NAMES = ['own']",
+        "income/rf/json.py": "raise RuntimeError('the standard library comes before the own folder')",
+        "utils/__init__.py": "HERE = 'application'",
+        "selectors.py": "HERE = 'application'",
+        "wire.py": "HERE = 'application'",
+    }
+    source = """
+        import sys, features, json, utils, wire
+        def run(msg): return [features.NAMES, utils.HERE, wire.HERE, sys.path[0]]
+    """
+    running = start_worker(source, "run", files=files, path="income/rf")
+    running.news()
+    answered = f'[["own"],"application","application","{running.root}"]'.encode()
+    assert ask(running.client, "run") == (200, answered)
+
+
+def test_a_full_queue_is_refused_at_once(start_worker: Any, wait_until: Callable[..., None]) -> None:
+    source = """
+        import os, time
+        def hold(msg):
+            open("held", "a").close()
+            while not os.path.exists("go"):
+                time.sleep(0.01)
+    """
+    running = start_worker(source, "hold", queue=1)
+    running.news()
+    client = running.client
+    answers: list[tuple[int, bytes]] = []
+    threads = [Thread(target=lambda: answers.append(ask(client, "hold"))) for _ in range(2)]
+    threads[0].start()
+    wait_until(lambda: (running.root / "held").exists())
+    threads[1].start()
+    refused: list[dict[str, Any]] = []
+
+    def is_refused() -> bool:
+        try:
+            refused.append(client.call({"route": "hold"}, b"{}", timeout=0.05).header)
+        except TimeoutError:  # it came before the second thread's, and waits in the queue
+            return False
+        return True
+
+    wait_until(is_refused)
+    assert refused == [{"status": 429, "n": ANY, "detail": "1 requests wait for this model already", "retry_after": 1}]
+    (running.root / "go").touch()
+    for thread in threads:
+        thread.join()
+    assert (200, b"null") in answers
+
+
+def test_a_request_that_nobody_waits_for_is_not_computed(start_worker: Any, wait_until: Callable[..., None]) -> None:
+    source = """
+        import time
+        calls = []
+        def slow(msg):
+            open("begun", "a").close()
+            time.sleep(0.3)
+        def count(msg):
+            calls.append(1)
+            return len(calls)
+    """
+    running = start_worker(source, "slow", "count")
+    running.news()
+    client = running.client
+    thread = Thread(target=ask, args=(client, "slow"))
+    thread.start()
+    wait_until(lambda: (running.root / "begun").exists())
+    with pytest.raises(TimeoutError):
+        ask(client, "count", timeout=0.05)
+    thread.join()
+    assert ask(client, "count") == (200, b"1")
+
+
+def test_it_answers_what_it_was_sent_before_it_ends(start_worker: Any, wait_until: Callable[..., None]) -> None:
+    source = """
+        import time
+        def slow(msg):
+            open("begun", "a").close()
+            time.sleep(0.2)
+            return "done"
+    """
+    running = start_worker(source, "slow")
+    running.news()
+    answers: list[tuple[int, bytes]] = []
+    thread = Thread(target=lambda: answers.append(ask(running.client, "slow")))
+    thread.start()
+    wait_until(lambda: (running.root / "begun").exists())
+    running.process.terminate()  # systemd sends SIGTERM to every process: the order to stop is another
+    running.release()
+    thread.join()
+    assert answers == [(200, b'"done"')]
+    running.client.close()
+    assert running.process.wait(10) == 0
+
+
+def test_it_does_not_outlive_the_supervisor_while_it_loads(start_worker: Any, wait_until: Callable[..., None]) -> None:
+    running = start_worker("import time\nopen('begun', 'a').close()\ntime.sleep(60)", "run")
+    wait_until(lambda: (running.root / "begun").exists())
+    running.release()
+    assert running.process.wait(10) == 0
+
+
+def test_a_worker_that_dies_gives_no_answer(start_worker: Any) -> None:
+    running = start_worker("import os\ndef die(msg): os._exit(7)", "die")
+    running.news()
+    client = running.client
+    with pytest.raises(NoAnswerError):
+        ask(client, "die")
+    assert running.process.wait(10) == 7
+    with pytest.raises(NotConnectedError):
+        ask(client, "die")
+
+
+def test_a_kept_connection_survives_a_restart(start_worker: Any) -> None:
+    source = "import os\ndef who(msg): return os.getpid()"
+    first = start_worker(source, "who")
+    first.news()
+    client = first.client
+    assert ask(client, "who") == (200, str(first.process.pid).encode())
+    first.close()
+    second = start_worker(source, "who")
+    second.news()
+    assert ask(client, "who") == (200, str(second.process.pid).encode())
+
+
+def test_a_request_that_a_dead_worker_never_read_was_not_carried_out(run_dir: Path) -> None:
+    path = run_dir / "w.sock"
+    listener = worker.listen(str(path))
+    client = WorkerClient(path)
+    outcome: list[Exception] = []
+
+    def send() -> None:
+        try:
+            ask(client, "run")
+        except (NoAnswerError, NotTakenError) as error:
+            outcome.append(error)
+
+    thread = Thread(target=send)
+    thread.start()
+    accepted, _ = listener.accept()
+    accepted.recv(1, socket.MSG_PEEK)
+    accepted.close()
+    listener.close()
+    thread.join()
+    assert [type(error) for error in outcome] == [NotTakenError]
+
+
+def test_bytes_that_are_no_frame_end_the_connection_only(start_worker: Any) -> None:
+    running = start_worker("def run(msg): return 1", "run")
+    running.news()
+    with socket.socket(socket.AF_UNIX) as stranger:
+        stranger.connect(str(running.socket))
+        stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        assert stranger.recv(1) == b""
+    assert ask(running.client, "run") == (200, b"1")
+
+
+def test_its_imports_are_few() -> None:
+    code = "import sys, modelyard.runtime.worker; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = {"asyncio", "dataclasses", "inspect", "logging", "subprocess", "traceback", "http", "flask"}
+    assert heavy & set(done.stdout.split()) <= {"traceback"}
