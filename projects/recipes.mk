@@ -2,7 +2,7 @@
 # includes this file. What a recipe uses may be set on the command line:
 #   make train MODEL_NAME=adult_income_rf2      make predict PORT=8080      make build-predict ENGINE=docker
 #   make train MODEL=s3://bucket/folder/rf      make predict MODEL=s3://bucket/folder/rf
-#   make data dataSource=s3://bucket/folder/
+#   make data dataSource=s3://bucket/folder/            make train LOCKED=1   (fail unless lock files are fresh)
 
 # Relative, as a Makefile includes it: the workspace's own path may hold spaces.
 RECIPES   := $(lastword $(MAKEFILE_LIST))
@@ -13,6 +13,8 @@ ENGINE    ?= $(MODELYARD_ENGINE)
 HOST       = $(or $(MODELYARD_HOST),127.0.0.1)
 PORT      ?= 5111
 export MODELYARD_ENGINE := $(ENGINE)
+LOCKED    ?= $(MODELYARD_LOCKED)
+export MODELYARD_LOCKED := $(LOCKED)
 
 # A model directory has an .s2i/environment, or at least its Makefile sets MODEL_NAME; an all/ is called so.
 IS_MODEL := $(wildcard .s2i/environment)$(filter file,$(origin MODEL_NAME))

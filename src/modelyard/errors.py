@@ -3,7 +3,7 @@
 ModelyardError          1   anything that went wrong on purpose
 ├── InputError          3   a file or value that a person wrote is wrong
 │   └── WorkspaceError  3   no workspace here, or no such project, model directory or builder image
-├── StaleError          4   `generate --check`: what is committed is not what would be generated
+├── StaleError          4   what is committed is not what it should be of: `all/`, lock files
 ├── BuildError          5   assemble failed
 ├── RunError            6   a train function or container failed
 ├── EngineError         7   the engine is missing, broke, or does not know the image or container
@@ -35,7 +35,7 @@ class WorkspaceError(InputError):
 
 
 class StaleError(ModelyardError):
-    """Generated files differ from what would be generated now."""
+    """Generated files, or locks, are not of what is there now."""
 
     exit_code = 4
 

@@ -17,6 +17,7 @@ COMMANDS = {
     "data": ("models", "Get the data of a project."),
     "train": ("models", "Build train images, train, write model binaries."),
     "generate": ("models", "Write all/, the one daemon of many models."),
+    "lock": ("lock", "Pin what requirements come to, with hashes."),
     "stage": ("images", "Lay out the build context of a model directory."),
     "build": ("images", "Build the train or predict image of a model directory."),
     "images": ("images", "List images."),

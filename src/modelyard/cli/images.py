@@ -11,6 +11,7 @@ from modelyard.cli.options import (
     dry_run_option,
     engine_option,
     json_option,
+    locked_option,
     pass_settings,
     variant_option,
 )
@@ -61,6 +62,7 @@ def stage_command(
 @click.option("--context", type=click.Path(file_okay=False), help="Build this staged context instead.")
 @click.option("--builder", help="A folder of builders/. Default: train or daemon.")
 @with_models_option
+@locked_option
 @variant_option
 @engine_option
 @dry_run_option
@@ -74,12 +76,14 @@ def build_command(
     context: str | None,
     builder: str | None,
     with_models: bool,
+    locked: bool,
     variant: str,
     engine: str | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
     """Build the train or predict image of DIRECTORY, a model directory or an all/."""
+    from modelyard.context import load_context
     from modelyard.pipeline import building
     from modelyard.pipeline.subject import find_subject
 
@@ -88,7 +92,8 @@ def build_command(
     if context is not None:
         if tag is None:
             raise click.UsageError("--context needs --tag")
-        image = building.build_context(settings.path(context), tag=tag, engine=open_engine(), reporter=console)
+        staged = load_context(settings.path(context))
+        image = building.build_staged(staged, tag=tag, engine=open_engine(), reporter=console, locked=locked)
     else:
         request = building.BuildRequest(
             workspace=settings.workspace,
@@ -98,6 +103,7 @@ def build_command(
             variant=variant,
             with_models=with_models,
             builder=builder,
+            locked=locked,
         )
         if dry_run:
             click.echo("\n".join(building.describe_build(request)))

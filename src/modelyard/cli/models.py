@@ -11,6 +11,7 @@ from modelyard.cli.options import (
     dry_run_option,
     engine_option,
     json_option,
+    locked_option,
     pass_settings,
     variant_option,
 )
@@ -51,6 +52,7 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
 @click.option("--payload", help="msg.payload as a JSON object, in place of the one made of data set and model name.")
 @click.option("--push", metavar="URL", help="Put the trained model at this path or address: s3://bucket/folder/name.")
 @click.option("--reuse", is_flag=True, help="Train only where source or data changed since the binary was written.")
+@locked_option
 @variant_option
 @engine_option
 @dry_run_option
@@ -65,6 +67,7 @@ def train_command(
     payload: str | None,
     push: str | None,
     reuse: bool,
+    locked: bool,
     variant: str,
     engine: str | None,
     dry_run: bool,
@@ -92,6 +95,7 @@ def train_command(
             payload=_parse_payload(payload),
             variant=variant,
             reuse=reuse,
+            locked=locked,
         )
         for model in models
     ]

@@ -24,6 +24,9 @@ variant_option = click.option(
     show_default=True,
     help="Which builders/<variant>.args to build with.",
 )
+locked_option = click.option(
+    "--locked", is_flag=True, envvar="MODELYARD_LOCKED", help="Fail unless the requirements have fresh lock files."
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print the plan; start no engine.")
 host_option = click.option("--host", default="127.0.0.1", show_default=True, envvar="MODELYARD_HOST", help="Address.")

@@ -13,6 +13,7 @@ from modelyard.cli.options import (
     engine_option,
     host_option,
     json_option,
+    locked_option,
     pass_settings,
     port_option,
     variant_option,
@@ -37,6 +38,7 @@ _ANSWER_WIDTH = 80
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until every model has loaded.")
 @host_option
 @port_option
+@locked_option
 @variant_option
 @engine_option
 @pass_settings
@@ -52,6 +54,7 @@ def serve_command(
     timeout: float,
     host: str,
     port: int,
+    locked: bool,
     variant: str,
     engine: str | None,
 ) -> None:
@@ -68,8 +71,11 @@ def serve_command(
         if not isinstance(subject, ModelDirectory):
             raise click.UsageError("--pull gets one model, but an all/ serves many")
         model_name = pull_model(pull, subject.path.parent / "models", console)
+    build = BuildRequest(
+        workspace=settings.workspace, subject=subject, kind="predict", tag=tag, variant=variant, locked=locked
+    )
     request = ServeRequest(
-        build=BuildRequest(workspace=settings.workspace, subject=subject, kind="predict", tag=tag, variant=variant),
+        build=build,
         host=host,
         port=port,
         name=name,

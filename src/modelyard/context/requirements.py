@@ -13,7 +13,8 @@ _OTHER_FILE = re.compile(r"(-r|-c|-e|--requirement|--constraint|--editable)\b|\.
 def requirement_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield number and text of each line that asks for something, without comments; nothing where there is no file.
 
-    Raises InputError for bytes that are no UTF-8.
+    A line that goes on after a backslash, as those of lock files do, is one. Raises InputError for bytes that are no
+    UTF-8.
     """
     if not path.is_file():
         return
@@ -21,10 +22,27 @@ def requirement_lines(path: Path) -> Iterator[tuple[int, str]]:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})", hint="save the file as UTF-8") from None
+    start, joined = 0, ""
     for number, raw in enumerate(text.splitlines(), start=1):
-        line = re.sub(r"(^|\s+)#.*", "", raw).strip()
-        if line:
-            yield number, line
+        start = start or number
+        joined += re.sub(r"(^|\s+)#.*", "", raw).strip()
+        if joined.endswith("\\"):
+            joined = joined.removesuffix("\\").rstrip() + " "
+            continue
+        if joined:
+            yield start, joined
+        start, joined = 0, ""
+    if joined:
+        yield start, joined.rstrip()
+
+
+def without_hashes(line: str) -> str:
+    """A requirement as people read it: of a lock's line, the pin.
+
+    >>> without_hashes("six==1.17.0 --hash=sha256:47 --hash=sha256:ff")
+    'six==1.17.0'
+    """
+    return line.partition(" --hash=")[0]
 
 
 def check_requirements(path: Path) -> None:

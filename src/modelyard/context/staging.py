@@ -38,7 +38,7 @@ REQUIREMENTS = PurePosixPath("requirements.txt")
 SETUP = PurePosixPath("setup.sh")
 # At the top of a model directory: read by the tool, mounted, or for people. The first two are staged at the root.
 _NOT_STAGED = parse_ignore_rules(
-    f"setup.sh\n.s2i\nMakefile\nREADME*\nrequirements_*.txt\nrequirements.txt\n.python-version\n{IGNORE_FILE}\ndata\nmodels\n.venv"
+    f"setup.sh\n.s2i\nMakefile\nREADME*\nrequirements_*.txt\nrequirements_*.lock\nrequirements.txt\n.python-version\n{IGNORE_FILE}\ndata\nmodels\n.venv"
 )
 
 

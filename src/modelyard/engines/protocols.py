@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, runtime_checkable
 
 from modelyard.context import BuildContext
+from modelyard.context.lock import Target
 from modelyard.errors import InputError
 from modelyard.workspace import Kind
 
@@ -85,6 +86,9 @@ class Pruned:
 
 class ImageBuilder(Protocol):
     """Makes application images of build contexts."""
+
+    def target(self, context: BuildContext) -> Target:
+        """The platform and the Python that the requirements of `context` are installed for."""
 
     def build(self, context: BuildContext, *, tag: str, on_output: OnOutput = discard) -> Image:
         """Build `context`, tag the image and return it; an image of the same content is reused.

@@ -5,18 +5,22 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from modelyard.context import BuildContext, load_context, stage_combined, stage_model
+from modelyard.context import BuildContext, stage_combined, stage_model
+from modelyard.context.lock import lock_path
+from modelyard.context.staging import REQUIREMENTS
 from modelyard.engines.protocols import Engine, Image
 from modelyard.errors import BuildError, InputError, WorkspaceError
 from modelyard.house import house_root
+from modelyard.pipeline.locking import use_locks
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.pipeline.script import run_script
-from modelyard.pipeline.subject import Subject, default_tag
+from modelyard.pipeline.subject import Subject, default_tag, find_combined, find_models
 from modelyard.probe import check_model
-from modelyard.workspace import ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
+from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
 
 BUILD_SCRIPT = "build.sh"
 # Set while build.sh runs: a `modelyard build` in it builds, and does not run build.sh again.
@@ -34,6 +38,8 @@ class BuildRequest:
     variant: str = "cpu"
     with_models: bool = False
     builder: str | None = None
+    locked: bool = False
+    """Fail unless the requirements have fresh locks."""
 
     @property
     def image_tag(self) -> str:
@@ -80,23 +86,35 @@ def build_image(request: BuildRequest, engine: Engine, reporter: Reporter) -> Im
 
     Raises InputError for what is wrong in the model directory, BuildError where assembling failed.
     """
+    if not is_build_script_edited(request.workspace):
+        with staged(request) as context:
+            return build_staged(context, tag=request.image_tag, engine=engine, reporter=reporter, locked=request.locked)
     with reporter.step(f"building {request.image_tag}") as step:
-        if is_build_script_edited(request.workspace):
-            _run_build_script(request, engine, step.output)
-            image = engine.inspect(request.image_tag)
-        else:
-            with staged(request) as context:
-                image = engine.build(context, tag=request.image_tag, on_output=step.output)
-        step.done(f"{request.image_tag} is unchanged" if image.reused else f"built {request.image_tag}")
-    return image
+        _run_build_script(request, engine, step.output)
+        step.done(f"built {request.image_tag}")
+    return engine.inspect(request.image_tag)
 
 
-def build_context(root: Path, *, tag: str, engine: Engine, reporter: Reporter) -> Image:
-    """Build an image of a context that was staged before, and perhaps edited since."""
+def build_staged(context: BuildContext, *, tag: str, engine: Engine, reporter: Reporter, locked: bool = False) -> Image:
+    """Build an image of a context that was staged before, and perhaps edited since, of its locks where it has some."""
+    context = use_locks(context, engine, reporter, required=locked)
     with reporter.step(f"building {tag}") as step:
-        image = engine.build(load_context(root), tag=tag, on_output=step.output)
+        image = engine.build(context, tag=tag, on_output=step.output)
         step.done(f"{tag} is unchanged" if image.reused else f"built {tag}")
     return image
+
+
+def find_lockable(workspace: Workspace, path: Path, *, variant: str) -> Iterator[BuildRequest]:
+    """A request for each image at `path` that has requirements to lock: of a model directory, an `all/`, or both."""
+    request = partial(BuildRequest, workspace=workspace, variant=variant)
+    kinds: tuple[Kind, ...] = ("train", "predict")
+    models = () if path.name == COMBINED else find_models(workspace, path)
+    for model in models:
+        yield from (request(subject=model, kind=kind) for kind in kinds if model.requirements(kind).is_file())
+    if [model.path for model in models] != [path]:
+        for combined in find_combined(workspace, path):
+            if (combined.path / REQUIREMENTS).is_file():
+                yield request(subject=combined, kind="predict")
 
 
 def is_build_script_edited(workspace: Workspace) -> bool:
@@ -130,6 +148,9 @@ def _describe_environments(context: BuildContext) -> Iterator[str]:
             python = f" of Python {environment.python}" if environment.python else ""
             yield f"  make the environment {environment.name}{python}"
         yield from (f"  install {line}" for line in environment.requirements)
+        lock = lock_path(context, environment)
+        if lock.is_file():
+            yield f"    as {lock.name} has them, where that is fresh"
 
 
 def _run_build_script(request: BuildRequest, engine: Engine, output: OnOutput) -> None:
@@ -143,6 +164,7 @@ def _run_build_script(request: BuildRequest, engine: Engine, output: OnOutput) -
         "MODELYARD_ENGINE": engine.name,
         "VARIANT": request.variant,
         "MODELYARD_WITH_MODELS": str(int(request.with_models)),
+        "MODELYARD_LOCKED": str(int(request.locked)),
     }
     code = run_script(
         [str(script), request.image_tag, str(request.subject.path), request.kind], environ=environ, output=output

@@ -32,6 +32,7 @@ class TrainRequest:
     payload: Mapping[str, Any] | None = None
     variant: str = "cpu"
     reuse: bool = False
+    locked: bool = False
 
     @property
     def binary_name(self) -> str:
@@ -55,7 +56,12 @@ class TrainRequest:
     def build(self) -> BuildRequest:
         """The train image it runs."""
         return BuildRequest(
-            workspace=self.workspace, subject=self.model, kind="train", tag=self.tag, variant=self.variant
+            workspace=self.workspace,
+            subject=self.model,
+            kind="train",
+            tag=self.tag,
+            variant=self.variant,
+            locked=self.locked,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from modelyard.requirements.grouping import Findings, Needs, SharedNeeds, group_needs
 from modelyard.requirements.joining import find_join
+from modelyard.requirements.lock import pin_requirements
 from modelyard.requirements.merge import MergedLine, format_merged, merge_requirements
 from modelyard.requirements.parse import RequirementLine, parse_requirements, read_requirements
 from modelyard.requirements.resolve import Resolve, Resolver, Verdict
@@ -23,5 +24,6 @@ __all__ = [
     "group_needs",
     "merge_requirements",
     "parse_requirements",
+    "pin_requirements",
     "read_requirements",
 ]

@@ -23,4 +23,5 @@ def name_requirements(name: str, default: str) -> str:
     >>> name_requirements("numpy-1.26.4", "projects/income/all/requirements.txt")
     'projects/income/all/environments/numpy-1.26.4.txt'
     """
-    return default if name == DEFAULT else str(PurePosixPath(default).parent / "environments" / f"{name}.txt")
+    place = PurePosixPath(default)
+    return default if name == DEFAULT else str(place.parent / "environments" / f"{name}{place.suffix}")

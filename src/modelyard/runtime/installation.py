@@ -12,6 +12,7 @@ from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, fi
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LAST_LINES = 40
+_UNTRUSTED = re.compile(r"Hash mismatch|no trusted hash")
 
 
 def make_environment(path: Path, *, python: str, uv: str, environ: Mapping[str, str]) -> Path:
@@ -29,8 +30,9 @@ def install_requirements(environment: Path, requirements: Path, *, uv: str, envi
     """Install a requirements file; raise ModelyardError naming the lines that uv's complaint is about.
 
     EXCLUDED_PACKAGES are left out even where others require them; TORCH_BACKEND says where torch comes from, and what
-    would bring GPU libraries where it is `cpu` is refused. Modules are compiled, for a container may not be able to do
-    it later, unless UV_COMPILE_BYTECODE says otherwise.
+    would bring GPU libraries where it is `cpu` is refused. A lock (`.lock`) has to hold
+    the hash of all that is installed. Modules are compiled, for a container may not be able to do it later, unless
+    UV_COMPILE_BYTECODE says otherwise.
     """
     names = read_names(requirements)
     if not names:
@@ -46,6 +48,7 @@ def install_requirements(environment: Path, requirements: Path, *, uv: str, envi
         command += ["--requirement", str(requirements), "--override", str(overrides)]
         command += choose_torch_backend(names, environ)
         command += ["--no-index"] if environ.get("UV_NO_INDEX") else []
+        command += ["--require-hashes"] if file.endswith(".lock") else []
         if environ.get("TORCH_BACKEND") == "cpu":
             command += _choose_constraints(command, constraints, file, environ)
         output, code = _run(command, environ)
@@ -99,18 +102,21 @@ def normalise(name: str) -> str:
 
 def explain_failure(output: Sequence[str], requirements: Path, *, file: str) -> str:
     """Say which lines of the requirements file name a package that uv's last words are about; `file` is its name."""
+    output = [line for line in output if _UNTRUSTED.search(line)] or output
     said = {
         normalise(word.rstrip(".")) for line in output for word in _NAME.findall(re.sub(r"[=<>!~]=?\S*", " ", line))
     }
-    lines = requirements.read_text(encoding="utf-8-sig").splitlines()
+    lines = [line.strip(" \\") for line in requirements.read_text(encoding="utf-8-sig").splitlines()]
     blamed = sorted(number for name, numbers in read_names(requirements).items() if name in said for number in numbers)
-    about = "".join(f"\n  {file}:{number}: {lines[number - 1].strip()}" for number in blamed)
+    about = "".join(f"\n  {file}:{number}: {lines[number - 1]}" for number in blamed)
     return "the requirements could not be installed" + (f"; uv's complaint is about\n{about[1:]}" if about else "")
 
 
 def find_hint(output: Sequence[str]) -> str:
     """What to do next, by what uv said."""
     said = "\n".join(output)
+    if _UNTRUSTED.search(said):
+        return "it is not what was locked: find out why, and lock again (modelyard lock) only where that is right"
     if re.search(r"Failed to fetch|error sending request|dns error|tcp connect|timed out|Connection refused", said):
         return "the package index could not be reached: check index, proxy and CA settings with `modelyard doctor`"
     if re.search(r"No solution found|unsatisfiable|Because ", said):

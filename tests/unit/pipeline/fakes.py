@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.context import BuildContext
+from modelyard.context.lock import Target
 from modelyard.engines.protocols import Container, Image, Mount, OnOutput, Pruned, discard
 from modelyard.errors import EngineError
 
@@ -58,6 +59,10 @@ class FakeEngine:
         reused = image.id in self.built
         self.built[image.id] = image
         return replace(image, reused=reused)
+
+    def target(self, context: BuildContext) -> Target:
+        """Some machine."""
+        return Target(python="3.11", platform="x86_64-unknown-linux-gnu")
 
     def inspect(self, reference: str) -> Image:
         """The image of a tag."""

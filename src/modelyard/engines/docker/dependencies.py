@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
+from modelyard.context.requirements import without_hashes
 from modelyard.engines.docker.archive import Change
 from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, BuilderPlan, Platform, find_image
 from modelyard.engines.docker.client import Client
@@ -149,7 +150,7 @@ def _make_split(
                 FRAMEWORKS_LABEL: tag,
                 MODULES_LABEL: " ".join(sorted(layer.modules[DEFAULT_ENVIRONMENT])),
             }
-            title = f"frameworks: {', '.join(frameworks)}"
+            title = f"frameworks: {', '.join(map(without_hashes, frameworks))}"
             below = stack_layers(client, plan.platform.id, Change(layers=[(title, layer)], labels=labels))
             with client.talking(f"tag {tag}"):
                 client.api.tag(below, *tag.split(":"))
@@ -157,7 +158,7 @@ def _make_split(
             install_pins(workshop, rest, variables, ENVIRONMENTS, on_output)
             layer = export_new(workshop, folder / "layer.tar", ENVIRONMENTS)
             return _stack(client, plan, below, layer, add_modules(layer.modules, modules))
-    on_output(f"---> requirements: {', '.join(frameworks)} are installed in {tag}, reused")
+    on_output(f"---> requirements: {', '.join(map(without_hashes, frameworks))} are installed in {tag}, reused")
     below, modules = str(found["Id"]), frozenset(found["Config"]["Labels"][MODULES_LABEL].split())
     with _open_bench(client, below, profile, on_output) as workshop:
         _bring_tools(client, plan.platform, workshop)
@@ -169,7 +170,8 @@ def _make_split(
 
 
 def _stack(client: Client, plan: DependencyPlan, below: str, layer: Layer, modules: Modules) -> str:
-    requirements = ", ".join(line for each in plan.context.environments for line in each.requirements)
+    lines = [line for each in plan.context.environments for line in each.requirements]
+    requirements = ", ".join(map(without_hashes, lines))
     labels = {
         **plan.namespace.labels,
         KEY_LABEL: plan.key,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from modelyard.context import BuildContext
+from modelyard.context.lock import Target
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.docker.application import ApplicationPlan, application_labels, make_application
 from modelyard.engines.docker.builder_image import (
@@ -26,7 +27,8 @@ from modelyard.engines.docker.one_container import build_in_one, builds_in_one, 
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.pruning import prune
 from modelyard.engines.docker.sockets import Socket, require_socket
-from modelyard.engines.local.home import Home
+from modelyard.engines.docker.target import ask_target
+from modelyard.engines.local.home import Home, read_record, write_record
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
@@ -68,6 +70,18 @@ class DockerEngine(DelegatingEngine):
             id = found.id if found is not None else make()
             self._images.tag(id, tag)
         return replace(self._images.get(id), reused=found is not None)
+
+    def target(self, context: BuildContext) -> Target:
+        """See ImageBuilder. The base image is asked for its Python once."""
+        reference = self._environ.get(BASE_IMAGE) or context.arguments["BASE_IMAGE"]
+        base = ensure_base(self.client, reference, discard)
+        record = self._home.root / "pythons" / f"{base.removeprefix('sha256:')}.json"
+        known = read_record(record)
+        if known is None:
+            known = ask_target(self.client, base)
+            record.parent.mkdir(parents=True, exist_ok=True)
+            write_record(record, known)
+        return Target(**known)
 
     def remove(self, reference: str) -> Image:
         """See ImageStore."""

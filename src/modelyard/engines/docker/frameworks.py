@@ -36,7 +36,13 @@ _EXPORT = f"find default -cnewer {_MARK} -print0 | LC_ALL=C sort -z | tar -cf - 
 def resolve_pins(
     workshop: Workshop, requirements: str, excluded: Iterable[str], environment: dict[str, str], on_output: OnOutput
 ) -> list[str] | None:
-    """What uv would install, a pin a line; None where it can't say, or where assemble must choose a source itself."""
+    """What uv would install, a pin a line; None where it can't say, or where assemble must choose a source itself.
+
+    The pins of a lock are its own lines, with their hashes, which uv verifies.
+    """
+    locked = [line for line in requirements.splitlines() if "--hash=" in line]
+    if locked:
+        return None if any(_name(pin) in _BY_ASSEMBLE for pin in locked) else locked
     overrides = "".join(f"{name}; sys_platform == 'never'\n" for name in excluded)
     files = {"modelyard/in.txt": requirements.encode(), "modelyard/overrides.txt": overrides.encode()}
     workshop.upload(pack(files), "/tmp")

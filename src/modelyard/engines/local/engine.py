@@ -5,11 +5,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from modelyard.context import BuildContext
+from modelyard.context.lock import Target
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.local.builder import LocalBuilder
 from modelyard.engines.local.containers import RECORD as CONTAINER_RECORD
 from modelyard.engines.local.containers import LocalContainers
-from modelyard.engines.local.environments import environment_path, make_environment, plan_requirements
+from modelyard.engines.local.environments import (
+    describe_target,
+    environment_path,
+    make_environment,
+    plan_requirements,
+)
 from modelyard.engines.local.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.engines.local.images import RECORD, LocalImages
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
@@ -39,6 +45,10 @@ class LocalEngine(DelegatingEngine):
         """See ImageBuilder."""
         with explaining_disk_errors():
             return self._builder.build(context, tag=tag, on_output=on_output)
+
+    def target(self, context: BuildContext) -> Target:
+        """See ImageBuilder."""
+        return describe_target(self.environ)
 
     def environment_for(self, requirements: Path, *, on_output: OnOutput = discard) -> Path:
         """Make, or find, the environment of a requirements file, and return the virtual environment's folder."""

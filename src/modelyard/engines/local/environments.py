@@ -13,6 +13,7 @@ from pathlib import Path
 
 from modelyard.context import BuildContext
 from modelyard.context.build_context import ContextEnvironment, digest_parts
+from modelyard.context.lock import Target
 from modelyard.context.requirements import requirement_lines
 from modelyard.engines.local.home import Home, measure_tree, read_record, remove_tree, write_record
 from modelyard.engines.local.lib import RUNTIME, digest_runtime, install_runtime
@@ -117,6 +118,14 @@ def describe_python(environ: Mapping[str, str]) -> str:
         raise EngineError(
             f"MODELYARD_PYTHON={chosen} does not run: {error}", hint="name a Python interpreter"
         ) from None
+
+
+def describe_target(environ: Mapping[str, str]) -> Target:
+    """The Python and the platform of environments that ask for no Python, as uv calls them."""
+    python = ".".join(describe_python(environ).split()[0].split(".")[:2])
+    system = "apple-darwin" if sys.platform == "darwin" else "unknown-linux-gnu"
+    machine = platform.machine().replace("arm64", "aarch64")
+    return Target(python=python, platform=f"{machine}-{system}")
 
 
 def find_own_python(environment: ContextEnvironment, environ: Mapping[str, str]) -> str:

@@ -1,0 +1,35 @@
+"""`modelyard lock`."""
+
+import click
+
+from modelyard.cli.console import Console
+from modelyard.cli.options import directory_argument, engine_option, pass_settings, variant_option
+from modelyard.cli.settings import Settings
+
+
+@click.command("lock")
+@directory_argument
+@click.option("--check", is_flag=True, help="Write nothing; fail where a lock is missing or stale.")
+@click.option("--upgrade", is_flag=True, help="Take the newest versions that fit, not those of the lock before.")
+@variant_option
+@engine_option
+@pass_settings
+def lock_command(
+    settings: Settings, directory: str, check: bool, upgrade: bool, variant: str, engine: str | None
+) -> None:
+    """Write a lock file beside each requirements file: every package with version and hashes, for the engine's Python.
+
+    DIRECTORY is a model directory, an all/, a project with all of these, or projects/. Builds use a lock that is fresh.
+    """
+    from modelyard.pipeline.building import find_lockable, staged
+    from modelyard.pipeline.locking import check_locks, write_locks
+
+    opened = settings.open_engine(engine)
+    console = Console(verbose=settings.verbose)
+    for request in find_lockable(settings.workspace, settings.path(directory), variant=variant):
+        with staged(request) as context:
+            if check:
+                check_locks(context, opened)
+            else:
+                for line in write_locks(context, opened, console, upgrade=upgrade):
+                    click.echo(line)

@@ -1,0 +1,70 @@
+"""Let uv work out what requirements come to, for a Python and a platform that need not be this machine's."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from uv import find_uv_bin
+
+from modelyard.errors import InputError
+from modelyard.network import mask_credentials
+from modelyard.requirements.parse import parse_requirements
+from modelyard.runtime.installation import explain_failure, find_hint
+from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
+
+_OPTIONS = ("--generate-hashes", "--no-header", "--no-annotate", "--no-progress", "--color=never")
+
+
+def pin_requirements(
+    lines: Sequence[str], *, python: str, platform: str, file: str, environ: Mapping[str, str], before: str = ""
+) -> str:
+    """The pins that `lines` come to, with hashes, by the rules that builds install by; no index is named in them.
+
+    `environ` is the whole environment that uv gets: index, proxy and certificate settings, EXCLUDED_PACKAGES and
+    TORCH_BACKEND. What `before` pins stays where it still fits. Raises InputError naming the lines of `file` where
+    they can't be installed.
+    """
+    names = {line.name for line in parse_requirements("\n".join(lines), source=file)}
+    with TemporaryDirectory(prefix="modelyard-") as folder:
+        root = Path(folder)
+        source, target = root / "requirements.in", root / "requirements.lock"
+        source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        target.write_text(before, encoding="utf-8")
+        overrides = root / "overrides.txt"
+        overrides.write_text(format_overrides(environ.get("EXCLUDED_PACKAGES", "").split()), encoding="utf-8")
+        constraints = root / "constraints.txt"
+        wheels = find_cpu_wheels(environ)
+        constraints.write_text("".join(f"{name}=={version}\n" for name, version in wheels.items()), encoding="utf-8")
+        command = [find_uv_bin(), "pip", "compile", *_OPTIONS, "--output-file", str(target), str(source)]
+        command += ["--python", sys.executable, "--python-version", python, "--python-platform", platform]
+        command += ["--override", str(overrides), *choose_torch_backend(dict.fromkeys(names), environ)]
+        command += ["--no-index"] if environ.get("UV_NO_INDEX") else []
+        failed = _run([*command, "--constraint", str(constraints)], environ) if wheels else "no wheels to prefer"
+        failed = failed and _run(command, environ)
+        if failed:
+            output = mask_credentials(failed).splitlines()
+            said = "\n".join(f"  {line}" for line in output[-15:])
+            raise InputError(f"{explain_failure(output, source, file=file)}\n{said}", hint=find_hint(output))
+        pins = target.read_text(encoding="utf-8")
+    if environ.get("TORCH_BACKEND") == "cpu":
+        _refuse_gpu_packages(pins, file)
+    return pins
+
+
+def _refuse_gpu_packages(pins: str, file: str) -> None:
+    packages = find_gpu_packages("".join(f" + {line}\n" for line in pins.splitlines()))
+    if packages:
+        raise InputError(
+            f"{file}: variant cpu, but {packages[0]} and {len(packages) - 1} more GPU packages would be locked",
+            hint="take torch from an index or a wheelhouse with +cpu wheels, or lock with --variant cuda",
+        )
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    """What uv says where it fails; nothing where it does not."""
+    done = subprocess.run(
+        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
+    )
+    return done.stderr or f"exit code {done.returncode}" if done.returncode else ""

@@ -1,0 +1,76 @@
+"""Locking with uv: on wheels in a folder, so that no network decides what a test finds."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from modelyard.errors import InputError
+from modelyard.requirements import pin_requirements
+from tests.component.requirements.wheels import make_wheel
+
+LINUX = {"python": "3.11", "platform": "x86_64-unknown-linux-gnu", "file": "projects/demo/m/requirements_train.txt"}
+
+
+@pytest.fixture
+def wheels(tmp_path: Path) -> Path:
+    folder = tmp_path / "wheels"
+    folder.mkdir()
+    make_wheel(folder, "forest", "1.0", "arrays<3", "nvidia_extra")
+    make_wheel(folder, "arrays", "1.0")
+    make_wheel(folder, "arrays", "2.0")
+    make_wheel(folder, "nvidia_extra", "7.0")
+    return folder
+
+
+@pytest.fixture
+def environ(wheels: Path, tmp_path: Path) -> dict[str, str]:
+    settings = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_CACHE_DIR": str(tmp_path / "uv")}
+    return {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "UV_NO_CONFIG": "1", **settings}
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_every_package_has_a_version_and_the_hashes_of_its_files_and_no_place(wheels, environ):
+    pins = pin_requirements(["forest"], environ=environ, **LINUX)
+    assert pins == "".join(
+        f"{name}=={version} \\\n    --hash=sha256:{digest(wheels / f'{file}-{version}-py3-none-any.whl')}\n"
+        for name, file, version in (
+            ("arrays", "arrays", "2.0"),
+            ("forest", "forest", "1.0"),
+            ("nvidia-extra", "nvidia_extra", "7.0"),
+        )
+    )
+    assert str(wheels) not in pins
+
+
+def test_excluded_packages_are_left_out(environ):
+    pins = pin_requirements(["forest"], environ={**environ, "EXCLUDED_PACKAGES": "nvidia_extra"}, **LINUX)
+    assert "nvidia" not in pins
+
+
+def test_gpu_libraries_are_refused_for_a_cpu(environ):
+    with pytest.raises(InputError, match=r"requirements_train\.txt: variant cpu, but nvidia-extra==7\.0 and 0 more"):
+        pin_requirements(["forest"], environ={**environ, "TORCH_BACKEND": "cpu"}, **LINUX)
+
+
+def test_what_was_pinned_before_stays_where_it_fits(environ):
+    before = pin_requirements(["arrays<2"], environ=environ, **LINUX)
+    assert "arrays==1.0" in pin_requirements(["forest"], environ=environ, before=before, **LINUX)
+    assert "arrays==2.0" in pin_requirements(["forest", "arrays>1"], environ=environ, before=before, **LINUX)
+
+
+def test_a_line_that_nothing_provides_is_named(environ):
+    with pytest.raises(InputError) as error:
+        pin_requirements(["forest", "arrays>=7"], environ=environ, **LINUX)
+    assert "projects/demo/m/requirements_train.txt:2: arrays>=7" in error.value.message
+    assert "uv" in str(error.value.hint) or "loosen" in str(error.value.hint)
+
+
+def test_another_python_gets_what_is_for_it(wheels, environ):
+    make_wheel(wheels, "arrays", "2.5", python=">=3.13")
+    assert "arrays==2.0" in pin_requirements(["arrays"], environ=environ, **LINUX)
+    assert "arrays==2.5" in pin_requirements(["arrays"], environ=environ, **{**LINUX, "python": "3.13"})
