@@ -1,15 +1,18 @@
 """The real daemon: the builder's run script, the supervisor, gunicorn, a worker a model."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -208,12 +211,65 @@ def test_too_many_requests_are_refused_at_once(start_pair: StartDaemon) -> None:
     threads = [threading.Thread(target=lambda: statuses.append(daemon.post("nap", 0.5)[0])) for _ in range(10)]
     for thread in threads:
         thread.start()
-    wait_until(lambda: statuses.count(503) >= 7)
+    wait_until(lambda: statuses.count(429) >= 7)
     assert 200 not in statuses
     assert daemon.post("fine") == (200, "fine")
     for thread in threads:
         thread.join()
-    assert Counter(statuses) == {200: 3, 503: 7}
+    assert Counter(statuses) == {200: 3, 429: 7}
+
+
+@pytest.mark.parametrize("path", ["nap", "v1/models/nap:predict"])
+def test_requests_that_a_killed_worker_had_not_begun_are_answered_by_the_next(
+    start_pair: StartDaemon, path: str
+) -> None:
+    daemon = start_pair().wait_ready()
+    pid = daemon.post("whoami")[1]["pid"]
+    statuses: list[int] = []
+    first = threading.Thread(target=lambda: statuses.append(daemon.post(path, 30)[0]))
+    first.start()
+    wait_until(lambda: is_busy(daemon))
+    others = [threading.Thread(target=lambda: statuses.append(daemon.post(path, 0)[0])) for _ in range(8)]
+    for thread in others:
+        thread.start()
+    wait_until(lambda: queue_depth(daemon) >= 8)
+    os.kill(pid, signal.SIGKILL)
+    for thread in (first, *others):
+        thread.join()
+    assert Counter(statuses) == {502: 1, 200: 8}
+
+
+def queue_depth(daemon: Daemon) -> float:
+    """How many requests wait for the good model."""
+    page = daemon.request("GET", "/metrics")[1].decode()
+    line = next(line for line in page.splitlines() if line.startswith('modelyard_queue_depth{model="p/good"}'))
+    return float(line.rpartition(" ")[2])
+
+
+def test_large_requests_that_are_more_than_the_daemon_holds_are_refused_and_small_ones_pass(
+    start_pair: StartDaemon,
+) -> None:
+    daemon = start_pair(MAX_BUFFERED="1M", BODY_TIMEOUT="30").wait_ready()
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n"
+    with ExitStack() as stack:
+        clients = [stack.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 20)) for _ in range(2)]
+        clients[0].sendall(head + b" " * 600_000)
+        wait_until(lambda: not pending(clients[0]))
+        with suppress(ConnectionError):  # it is told before it has sent everything
+            clients[1].sendall(head + b" " * 600_000)
+        answer = clients[1].recv(65536)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 1\r\n" in answer
+        assert daemon.post("echo", [1]) == (200, [1])
+        clients[0].sendall(b" " * 299_999 + b"7")
+        assert clients[0].recv(65536).endswith(b"\r\n\r\n7")
+    assert daemon.request("POST", "/echo", b" " * 900_000 + b"7") == (200, 7)  # nothing is held any more
+
+
+def pending(sock: socket.socket) -> int:
+    """How many of the bytes that were sent the other side's system has not taken yet."""
+    (count,) = struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))
+    return int(count)
 
 
 def test_sigterm_under_load_loses_no_accepted_request(start_pair: StartDaemon) -> None:

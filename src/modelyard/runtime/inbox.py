@@ -53,7 +53,7 @@ class Connection:
                     self._jobs[job.number] = job
                     jobs.append(job)
             return jobs
-        except (OSError, WireError):
+        except (OSError, WireError, KeyError):
             self.is_open = False
             return []
 
@@ -62,7 +62,7 @@ class Connection:
         frames = []
         for job, header, body in answers:
             self._jobs.pop(job.number, None)
-            frames.append(encode_frame(header if job.number is None else {**header, "n": job.number}, body))
+            frames.append(encode_frame({**header, "n": job.number}, body))
         self._send(b"".join(frames))
 
     def say_bye(self) -> None:
@@ -92,7 +92,7 @@ class Job:
 
     def __init__(self, frame: Frame, connection: Connection) -> None:
         self.header, self.body = frame
-        self.number = self.header.get("n")
+        self.number: int = self.header["n"]
         self.deadline = time.monotonic() + float(self.header.get("timeout", 0.0))
         self.connection = connection
         self.is_cancelled = False
@@ -223,4 +223,4 @@ class Inbox:
 
 
 def _describe_overload(limit: int) -> dict[str, Any]:
-    return {"status": 503, "detail": f"{limit} requests wait for this model already", "retry_after": 1}
+    return {"status": 429, "detail": f"{limit} requests wait for this model already", "retry_after": 1}

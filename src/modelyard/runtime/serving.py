@@ -68,12 +68,17 @@ class Server:
         routes: Mapping[str, Route],
         running: Callable[[], AbstractContextManager[None]],
         count_call: Callable[[str, int, float], None],
+        show_taken: Callable[[Sequence[int]], None],
     ) -> None:
-        """`running()` is entered while a model computes; `count_call` gets a call's route, requests and seconds."""
+        """`running()` is entered while a model computes; `count_call` gets a call's route, requests and seconds.
+
+        `show_taken` gets the numbers of the requests that a call is begun for.
+        """
         self._inbox = inbox
         self._routes = routes
         self._running = running
         self._count_call = count_call
+        self._show_taken = show_taken
         self._shared = 1
         self._ended = 0.0
 
@@ -90,6 +95,7 @@ class Server:
     def _answer_alone(self, route: Route, job: Job) -> None:
         if job.is_wanted:
             started = time.monotonic()
+            self._show_taken([job.number])
             with self._running():
                 header, body = route.answer(job)
             self._count_call(job.header["route"], 1, time.monotonic() - started)
@@ -119,6 +125,7 @@ class Server:
         if plan is None:
             return None
         started = time.monotonic()
+        self._show_taken([one.job.number for one in batch])
         try:
             with self._running():
                 answer = route.call(plan.join([one.payload for one in batch]))

@@ -39,9 +39,11 @@ class Settings:
     request_timeout: PerRoute[float] = PerRoute(60.0)
     """REQUEST_TIMEOUT, by route: seconds until a request is answered 504, and a call of a model is ended by force."""
     queue_size: int = 64
-    """QUEUE_SIZE: requests that may wait for one model; more are answered 503 at once."""
+    """QUEUE_SIZE: requests that may wait for one model; more are answered 429 at once."""
     max_body: int = 16 * 1024 * 1024
     """MAX_BODY: bytes that a request's body may have; more are answered 413."""
+    max_buffered: int = 256 * 1024 * 1024
+    """MAX_BUFFERED: bytes (or 500M, 2G) of all requests together in a gateway process; large ones are 503 then."""
     workers: PerRoute[int] = PerRoute(0)
     """WORKERS, by route: processes of the route's model; 0 takes what fits the cores."""
     memory_limit: PerRoute[int] = PerRoute(0)
@@ -87,6 +89,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         request_timeout=_per_route(environ, "REQUEST_TIMEOUT", default.request_timeout, _parse_seconds),
         queue_size=_whole(environ, "QUEUE_SIZE", default.queue_size),
         max_body=_whole(environ, "MAX_BODY", default.max_body),
+        max_buffered=_parse_size("MAX_BUFFERED", environ.get("MAX_BUFFERED") or str(default.max_buffered)),
         workers=_per_route(environ, "WORKERS", default.workers, _parse_count),
         memory_limit=_per_route(environ, "MEMORY_LIMIT", default.memory_limit, _parse_size),
         load_timeout=_seconds(environ, "LOAD_TIMEOUT", default.load_timeout),

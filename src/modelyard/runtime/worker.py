@@ -29,6 +29,7 @@ from modelyard.runtime.message import Message
 from modelyard.runtime.schemas import infer_schema, limit_schema
 from modelyard.runtime.serving import Route, Server
 from modelyard.runtime.stamps import take_stamp
+from modelyard.runtime.taken import Taken
 from modelyard.runtime.values import to_json_bytes
 
 Function = Callable[[Message], Any]
@@ -73,7 +74,8 @@ def main(settings: Mapping[str, Any]) -> int:
         unbatched={name: route.unbatched for name, route in routes.items()},
         answers={name: route.answer_schema for name, route in routes.items()},
     )
-    Server(inbox, routes, clock.running, counts.count_call).run()
+    taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
+    Server(inbox, routes, clock.running, counts.count_call, taken.show).run()
     return 0
 
 

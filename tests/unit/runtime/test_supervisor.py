@@ -27,6 +27,7 @@ def test_every_setting_has_a_variable_and_the_variables_work() -> None:
         "REQUEST_TIMEOUT": "0.5",
         "QUEUE_SIZE": "4",
         "MAX_BODY": "5",
+        "MAX_BUFFERED": "6M",
         "READY": "any",
         "STOP_TIMEOUT": "6",
         "BATCH_SIZE": "7,rf=8",

@@ -1,21 +1,31 @@
 """The gateway's side of the Unix socket to one worker."""
 
+import secrets
 import select
 import socket
 import time
 from collections import deque
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.taken import read_taken
 from modelyard.runtime.wire import Frame, FrameReader, encode_frame
 
 _CHUNK = 1 << 18
 _MAX_ANSWER = (1 << 32) - 1
 
+NUMBERS = count(secrets.randbits(62))
+"""Of requests to workers, in this process and no other's range."""
+
 
 class NotConnectedError(Exception):
-    """No worker took the request: it was not carried out."""
+    """No worker listens."""
+
+
+class NotTakenError(Exception):
+    """The worker ended before it had taken the request: another one may carry it out."""
 
 
 class NoAnswerError(Exception):
@@ -32,14 +42,21 @@ class WorkerClient:
     def call(self, header: dict[str, Any], body: bytes, *, timeout: float) -> Frame:
         """Send a request and wait for its answer.
 
-        Raises NotConnectedError, NoAnswerError, and TimeoutError after `timeout` seconds. A request that could not be
-        sent whole over a kept connection (the worker was started again meanwhile) is sent once more over a new one;
-        one that was sent is never sent again.
+        Raises NotConnectedError, NotTakenError, NoAnswerError, and TimeoutError after `timeout` seconds. A request that
+        could not be sent whole over a kept connection (the worker was started again meanwhile) is sent once more over
+        a new one.
         """
         deadline = time.monotonic() + timeout
-        sock = self._send(encode_frame({**header, "timeout": timeout}, body), timeout)
+        number = next(NUMBERS)
+        sock = self._send(encode_frame({**header, "n": number, "timeout": timeout}, body), timeout)
+        address = sock.getpeername()
         try:
             frame, is_kept = _receive(sock, deadline)
+        except NoAnswerError as error:
+            sock.close()
+            if was_taken(address, number):
+                raise
+            raise NotTakenError(str(error)) from None
         except BaseException:
             sock.close()
             raise
@@ -115,6 +132,12 @@ class WorkerClient:
         return sock
 
 
+def was_taken(address: str, number: int) -> bool:
+    """Tell whether the worker that listened there may have begun a request before it ended."""
+    taken = read_taken(address)
+    return taken is None or number in taken
+
+
 def _receive(sock: socket.socket, deadline: float) -> tuple[Frame, bool]:
     """The answer, and whether the connection takes another request."""
     reader = FrameReader(max_body=_MAX_ANSWER)
@@ -138,7 +161,7 @@ def _receive_some(sock: socket.socket, deadline: float) -> bytes:
         raise
     except ConnectionResetError as error:
         # Of a Unix socket, this means that the peer ended without having read what it was sent.
-        raise NotConnectedError(str(error)) from None
+        raise NotTakenError(str(error)) from None
     except OSError as error:
         raise NoAnswerError(str(error)) from None
     if not data:

@@ -38,6 +38,8 @@ class Client:
         self._head: Head | None = None
         self._body_at = 0
         self._chunks_at = 0
+        self._at_hand = 0
+        self._held = 0
         self._is_busy = False
         self._is_last = False
         self._is_lingering = False
@@ -97,10 +99,23 @@ class Client:
             self._close()
         elif not self._is_lingering:
             self._in += data
-            if not self._is_busy:
+            self._count_held()
+            if not self._is_busy and self._is_too_much():
+                self._refuse(Problem(503, "too many large requests are being read already", retry_after=1))
+            elif not self._is_busy:
                 self._advance()
             elif len(self._in) > _MAX_PIPELINED:
                 self._listen(selectors.EVENT_WRITE if self._out else 0)
+
+    def _count_held(self) -> None:
+        """Tell the worker how many bytes of requests this connection holds."""
+        held = len(self._in) + self._at_hand
+        self._worker.held += held - self._held
+        self._held = held
+
+    def _is_too_much(self) -> bool:
+        """Tell whether all connections hold more than they may, and this one a large request: small ones always pass."""
+        return self._worker.held > self._worker.settings.max_buffered and self._held > _CHUNK
 
     def _advance(self) -> None:
         """Do what the bytes that are there allow."""
@@ -160,6 +175,7 @@ class Client:
         self._is_busy = True
         self.deadline = _NEVER
         self._is_last = self._is_last or not head.keeps_alive
+        self._at_hand = end
         hot = self._worker.hot
         route = hot.find_route(head) if head.length <= self._worker.settings.max_body else None
         if route is not None:
@@ -190,6 +206,8 @@ class Client:
         if self._sock.fileno() < 0:
             return
         self._is_last = self._is_last or not keeps_alive
+        self._at_hand = 0
+        self._count_held()
         self._out = response
         self._has_served = True
         self.deadline = time.monotonic() + self._worker.settings.body_timeout
@@ -235,6 +253,9 @@ class Client:
         self._worker.selector.unregister(self._sock)
         self._sock.close()
         self._worker.clients.discard(self)
+        self._in.clear()
+        self._at_hand = 0
+        self._count_held()
         if self._call is not None:
             self._call.cancel()
             self._call = None

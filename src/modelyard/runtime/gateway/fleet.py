@@ -1,18 +1,20 @@
 """What the gateway knows of the models: which one answers a route, how it is, what its test instances are."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.application import Application, Model
-from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, WorkerClient
+from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, NotTakenError, WorkerClient
 from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem
 from modelyard.runtime.settings import Settings, count_workers
 from modelyard.runtime.status import ModelStatus, read_status, socket_path
 from modelyard.runtime.wire import Frame
 
 _MAX_EXAMPLE = 256 * 1024
+_LOOK_AGAIN = 0.05
 
 
 class Fleet:
@@ -37,13 +39,25 @@ class Fleet:
 
     def ask(self, route: str, body: bytes, *, request_id: str, **header: str) -> Frame:
         """Do so with more in the header, for a protocol; an answer with a body is one, whatever its status."""
-        model = self._models[route]
-        timeout = self._settings.request_timeout[route]
-        try:
-            frame = self._clients[model.name].call({"id": request_id, "route": route, **header}, body, timeout=timeout)
-        except (NotConnectedError, NoAnswerError, TimeoutError) as error:
-            return self.judge(route, error)
-        return self.judge(route, frame)
+        name = self._models[route].name
+        client = self._clients[name]
+        deadline = time.monotonic() + self._settings.request_timeout[route]
+        waits = False
+        while (left := deadline - time.monotonic()) > 0.0:
+            try:
+                frame = client.call({"id": request_id, "route": route, **header}, body, timeout=left)
+                return self.judge(route, frame)
+            except NotTakenError:
+                waits = True
+            except (NotConnectedError, NoAnswerError, TimeoutError) as error:
+                if not isinstance(error, NotConnectedError) or not waits or not self.is_coming_back(name):
+                    return self.judge(route, error)
+            time.sleep(_LOOK_AGAIN)
+        return self.judge(route, TimeoutError())
+
+    def is_coming_back(self, name: str) -> bool:
+        """Tell whether a model that has no worker is about to have one."""
+        return self._status(name).state in ("ready", "loading", "restarting")
 
     def judge(self, route: str, outcome: Frame | Exception) -> Frame:
         """Return an answer; raise the Problem that stands for another outcome of asking a worker."""
@@ -127,7 +141,7 @@ class Fleet:
             return None
 
     def _describe_absence(self, model: Model) -> Problem:
-        status = next(status for status in self.statuses() if status.name == model.name)
+        status = self._status(model.name)
         if status.state == "failed":
             return Problem(503, f"{model.name} could not be loaded: {status.reason}", retry_after=10, cause="not_ready")
         if status.state == "unloaded":
@@ -136,6 +150,9 @@ class Fleet:
             return Problem(503, f"{model.name} is loading", retry_after=1, cause="not_ready")
         why = status.reason or "its process ended"
         return Problem(503, f"{model.name} is started again: {why}", retry_after=1, cause="not_ready")
+
+    def _status(self, name: str) -> ModelStatus:
+        return next(status for status in self.statuses() if status.name == name)
 
 
 def _describe_batching(status: ModelStatus, route: str) -> str | None:

@@ -78,10 +78,15 @@ class HotPath:
             backend.flush()
 
     def end_overdue(self) -> None:
-        """Answer 504 where the time is up, and close the app's kept connections to workers that take leave."""
+        """Answer 504 where the time is up, and close the app's kept connections to workers that take leave.
+
+        What waits for a worker to be started again is sent to it when it listens.
+        """
         now = time.monotonic()
-        for backend in self._backends.values():
+        for name, backend in self._backends.items():
             backend.end_overdue(now)
+            if backend.has_waiting:
+                backend.send_waiting(in_vain=not self._fleet.is_coming_back(name))
         self._fleet.sweep()
 
     def close(self) -> None:
@@ -100,10 +105,11 @@ class HotPath:
     def _send(self, exchange: "Exchange", body: bytes) -> Call:
         backend = self._by_route[exchange.route]
         if backend.is_full:
-            raise Problem(503, "too many requests wait for this model already", retry_after=1)
-        call = Call(exchange.finish, exchange.deadline(self._settings.request_timeout[exchange.route]))
+            raise Problem(429, "too many requests wait for this model already", retry_after=1)
+        header = {"id": exchange.request_id, "route": exchange.route}
+        call = Call(header, body, exchange.finish, deadline=exchange.deadline(self._settings))
         try:
-            backend.send(call, {"id": exchange.request_id, "route": exchange.route}, body)
+            backend.send(call)
         except NotConnectedError as error:
             self._fleet.judge(exchange.route, error)
         return call
@@ -122,9 +128,9 @@ class Exchange:
         self._respond = respond
         self._started = time.monotonic()
 
-    def deadline(self, timeout: float) -> float:
+    def deadline(self, settings: Settings) -> float:
         """When the answer is due."""
-        return self._started + timeout
+        return self._started + settings.request_timeout[self.route]
 
     def finish(self, outcome: Outcome) -> None:
         """Answer what the worker answered, or why it did not; a client that has gone is only counted."""

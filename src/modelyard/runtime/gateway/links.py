@@ -4,11 +4,11 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from itertools import count
 from pathlib import Path
 from typing import Any
 
-from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError
+from modelyard.runtime.gateway.client import NUMBERS, NoAnswerError, NotConnectedError
+from modelyard.runtime.taken import read_taken
 from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 _CHUNK = 1 << 18
@@ -23,22 +23,29 @@ class ClientGoneError(Exception):
 class Call:
     """A request on its way to a worker; `finish` gets the answer, or the exception that stands for none."""
 
-    __slots__ = ("deadline", "finish", "link", "number")
+    __slots__ = ("body", "deadline", "finish", "header", "holder", "number")
 
-    def __init__(self, finish: Callable[[Outcome], None], deadline: float) -> None:
+    def __init__(
+        self, header: dict[str, Any], body: bytes, finish: Callable[[Outcome], None], *, deadline: float
+    ) -> None:
+        self.header = header
+        self.body = body
         self.finish = finish
         self.deadline = deadline
         self.number = 0
-        self.link: Link | None = None
+        self.holder: Link | Backend | None = None
 
     def cancel(self) -> None:
         """Tell the worker that nobody waits any more; a call that has ended stays as it is."""
-        if self.link is not None and self.link.cancel(self):
+        if self.holder is not None and self.holder.cancel(self):
             self.finish(ClientGoneError())
 
 
 class Backend:
-    """The workers of one model: each call goes to the one with the fewest calls at hand."""
+    """The workers of one model: each call goes to the one with the fewest calls at hand.
+
+    Calls that a worker had not begun when it ended wait here for the next one.
+    """
 
     def __init__(self, paths: list[Path], selector: selectors.BaseSelector, *, limit: int) -> None:
         """`limit` bounds the calls at hand of each worker: the worker itself has the last word on its queue."""
@@ -47,6 +54,12 @@ class Backend:
         self._limit = limit
         self._links: dict[Path, Link] = {}
         self._retiring: set[Link] = set()
+        self._waiting: list[Call] = []
+
+    @property
+    def has_waiting(self) -> bool:
+        """Tell whether calls wait for a worker."""
+        return bool(self._waiting)
 
     @property
     def is_full(self) -> bool:
@@ -55,7 +68,7 @@ class Backend:
             return False
         return all(len(link.calls) >= self._limit for link in self._links.values())
 
-    def send(self, call: Call, header: dict[str, Any], body: bytes) -> None:
+    def send(self, call: Call) -> None:
         """Send a call; raise NotConnectedError where no worker listens."""
         links = sorted((len(self._links[path].calls) if path in self._links else 0, path) for path in self._paths)
         for _, path in links:
@@ -63,9 +76,27 @@ class Backend:
                 link = self._links.get(path) or self._connect(path)
             except OSError:
                 continue
-            link.send(call, header, body)
+            link.send(call)
             return
         raise NotConnectedError("no worker listens")
+
+    def send_waiting(self, *, in_vain: bool) -> None:
+        """Send the calls that wait for a worker, as far as one listens; `in_vain`, end the others."""
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            try:
+                self.send(call)
+            except NotConnectedError as error:
+                if in_vain:
+                    call.finish(error)
+                else:
+                    self._waiting.append(call)
+
+    def cancel(self, call: Call) -> bool:
+        """Forget a call that waits for a worker; tell whether it did."""
+        is_waiting = call in self._waiting
+        self._waiting = [one for one in self._waiting if one is not call]
+        return is_waiting
 
     def flush(self) -> None:
         """Send what has come together."""
@@ -78,6 +109,9 @@ class Backend:
             for call in [call for call in link.calls.values() if now >= call.deadline]:
                 link.cancel(call)
                 call.finish(TimeoutError())
+        for call in [call for call in self._waiting if now >= call.deadline]:
+            self.cancel(call)
+            call.finish(TimeoutError())
 
     def close(self) -> None:
         """Close every connection."""
@@ -93,7 +127,10 @@ class Backend:
             sock.close()
             raise
         link = self._links[path] = Link(
-            sock, self._selector, on_bye=lambda: self._retire(path), on_end=lambda link: self._forget(path, link)
+            sock,
+            self._selector,
+            on_bye=lambda: self._retire(path),
+            on_end=lambda link, untaken: self._forget(path, link, untaken),
         )
         return link
 
@@ -102,10 +139,13 @@ class Backend:
         if link is not None:
             self._retiring.add(link)
 
-    def _forget(self, path: Path, link: "Link") -> None:
+    def _forget(self, path: Path, link: "Link", untaken: list[Call]) -> None:
         self._retiring.discard(link)
         if self._links.get(path) is link:
             del self._links[path]
+        for call in untaken:
+            call.holder = self
+        self._waiting += untaken
 
 
 class Link:
@@ -117,7 +157,7 @@ class Link:
         selector: selectors.BaseSelector,
         *,
         on_bye: Callable[[], None],
-        on_end: Callable[["Link"], None],
+        on_end: Callable[["Link", list[Call]], None],
     ) -> None:
         self.calls: dict[int, Call] = {}
         self._sock = sock
@@ -125,18 +165,18 @@ class Link:
         self._on_bye = on_bye
         self._on_end = on_end
         self._reader = FrameReader(max_body=_MAX_ANSWER)
-        self._numbers = count(1)
+        self._address = sock.getpeername()
         self._out: list[bytes] = []
         self._is_retiring = False
         self._is_stuck = False
         selector.register(sock, selectors.EVENT_READ, self._handle)
 
-    def send(self, call: Call, header: dict[str, Any], body: bytes) -> None:
+    def send(self, call: Call) -> None:
         """Take a call; it leaves with the next flush."""
-        call.number = next(self._numbers)
-        call.link = self
+        call.number = next(NUMBERS)
+        call.holder = self
         timeout = max(0.0, call.deadline - time.monotonic())
-        self._out.append(encode_frame({**header, "n": call.number, "timeout": timeout}, body))
+        self._out.append(encode_frame({**call.header, "n": call.number, "timeout": timeout}, call.body))
         self.calls[call.number] = call
 
     def cancel(self, call: Call) -> bool:
@@ -166,14 +206,18 @@ class Link:
             self._selector.modify(self._sock, events, self._handle)
 
     def close(self) -> None:
-        """End the connection; calls that wait get no answer any more."""
-        if self._sock.fileno() >= 0:
-            self._selector.unregister(self._sock)
-            self._sock.close()
-            self._on_end(self)
+        """End the connection; calls that wait get no answer any more, but for those that the worker had not begun."""
+        if self._sock.fileno() < 0:
+            return
+        self._selector.unregister(self._sock)
+        self._sock.close()
         calls, self.calls = self.calls, {}
-        for call in calls.values():
-            call.finish(NoAnswerError("the connection was closed"))
+        taken = read_taken(self._address) if calls else None
+        untaken = [] if taken is None else [call for number, call in calls.items() if number not in taken]
+        self._on_end(self, untaken)
+        for number, call in calls.items():
+            if taken is None or number in taken:
+                call.finish(NoAnswerError("the connection was closed"))
 
     def _handle(self, events: int) -> None:
         if events & selectors.EVENT_WRITE:

@@ -11,9 +11,10 @@ _PROBLEMS = {
     413: "The body is larger than MAX_BODY",
     415: "The body is declared to be something else than JSON",
     422: "The model refuses the payload, and says why",
+    429: "Too many requests wait for the model",
     500: "The model's code failed; the log has the cause under the answer's request_id",
-    502: "The model's process ended before it answered",
-    503: "The model is loading, cannot be loaded, or too many requests wait for it",
+    502: "The model's process ended while it computed the answer",
+    503: "The model is loading or cannot be loaded, or the daemon takes no more requests",
     504: "The model did not answer in time",
 }
 _REFUSALS = {

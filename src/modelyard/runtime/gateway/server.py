@@ -44,6 +44,8 @@ class EventWorker(Worker):  # type: ignore[misc]
         self._posts = ThreadPoolExecutor(self.cfg.threads, "post")
         self._others = ThreadPoolExecutor(_STATE_THREADS, "state")
         self._done: deque[Callable[[], None]] = deque()
+        self.held = 0
+        """Bytes of requests that are being read or answered."""
         self._threads_busy = 0
         self._most_clients = raise_file_limit() - _SPARE_FILES
         self.hot.attach(self.selector)

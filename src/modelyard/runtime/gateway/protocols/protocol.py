@@ -22,9 +22,7 @@ Ask = Callable[..., Frame]
 class Models:
     """The application's models as protocols know them: by the names of their routes."""
 
-    def __init__(
-        self, fleet: Fleet, admit: Callable[[str], None], operator: Operator, *, default: str = ""
-    ) -> None:
+    def __init__(self, fleet: Fleet, admit: Callable[[str], None], operator: Operator, *, default: str = "") -> None:
         """`admit` lets the request at hand in to a route, or raises Problem; `operator` loads and unloads.
 
         `default` is the route that a path without a name stands for; where it is empty, the only one there is.

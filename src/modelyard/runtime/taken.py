@@ -1,0 +1,50 @@
+"""Which requests a worker has in its hands, in a file that outlives it.
+
+Where a worker is killed, whoever sent it requests finds out which of them it may have begun. The others are as good as
+never sent: they go to the next worker.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Collection
+from pathlib import Path
+
+_HEAD = struct.Struct("=QQ")
+
+
+class Taken:
+    """What one worker shows; the file is its own from the first request on."""
+
+    def __init__(self, socket: Path, *, most: int) -> None:
+        """At most so many requests are in its hands at once."""
+        size = struct.calcsize(f"={most + 2}Q")
+        with _path(socket).open("a+b") as file:
+            file.truncate(max(size, file.seek(0, os.SEEK_END)))
+            self._memory = mmap.mmap(file.fileno(), size)
+        self._pid = os.getpid()
+
+    def show(self, numbers: Collection[int]) -> None:
+        """Show the requests that are begun now, in place of those before, which are answered."""
+        struct.pack_into(f"={len(numbers) + 2}Q", self._memory, 0, self._pid, len(numbers), *numbers)
+
+
+def read_taken(address: str) -> frozenset[int] | None:
+    """The numbers that the worker behind a connection took last; None where nobody knows any more.
+
+    `address` is where the connection leads: the worker's socket, by the name it had until it took its place.
+    """
+    socket, _, pid = address.rpartition(".")
+    try:
+        data = _path(Path(socket)).read_bytes()
+        owner, count = _HEAD.unpack_from(data)
+        numbers = struct.unpack_from(f"={count}Q", data, _HEAD.size)
+    except (OSError, struct.error):
+        return None
+    return frozenset(numbers) if str(owner) == pid else None
+
+
+def _path(socket: Path) -> Path:
+    return socket.with_suffix(".taken")
