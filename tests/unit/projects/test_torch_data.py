@@ -47,15 +47,6 @@ def files(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def offline(monkeypatch):
-    def refuse(url, path, *, sha256):
-        raise DownloadError(f"{url}: no network")
-
-    monkeypatch.delenv("MODELYARD_DATA", raising=False)
-    monkeypatch.setattr(mnist, "download", refuse)
-
-
 def labels_of(folder):
     return [len(labels) for labels in read_arrays(folder / "mnist.npz", "labels", "held_out_labels")]
 
@@ -109,15 +100,6 @@ def test_the_mirrors_are_asked_in_turn(files, tmp_path, monkeypatch, capsys):
     assert asked[0] == "https://first.example/mnist/train-images-idx3-ubyte.gz"
     assert asked[1:] == [f"https://second.example/mnist/{name}" for name in mnist.SHA256]
     assert source_of(tmp_path) == mnist.WHOLE and "first.example" in capsys.readouterr().err
-
-
-def test_without_a_network_small_digits_are_scaled_up_and_it_says_so(offline, tmp_path, capsys):
-    mnist.main(tmp_path)
-    assert sum(labels_of(tmp_path)) == 1797 and source_of(tmp_path) == mnist.SMALL_DIGITS
-    said = capsys.readouterr()
-    assert "no MNIST" in said.err and "not MNIST" in said.out
-    pictures = read_arrays(tmp_path / "mnist.npz", "pictures")[0]
-    assert pictures.shape[1:] == (28, 28) and pictures.dtype == np.uint8 and pictures.max() == 255
 
 
 def test_mnist_is_not_given_up_for_small_digits(files, tmp_path, monkeypatch, capsys):
