@@ -12,6 +12,7 @@ from utils.errors import ModelBinaryError
 
 RECORDS = "metaData-models.json"
 LATEST = "latest"
+MAIN = "mainModel.pth"
 
 
 def file_name_for(model_id: str, created: datetime) -> str:
@@ -78,6 +79,13 @@ def find_model(folder: Path | str, name: str = LATEST) -> Path:
     raise ModelBinaryError(
         f"{home / RECORDS}: no saved model {name!r} (the newest: {known})", hint="train it first, or check the name"
     )
+
+
+def make_main(folder: Path | str, path: Path) -> None:
+    """Make a saved model's file `mainModel.pth` of `folder`, the one that training goes on from."""
+    main = Path(folder) / MAIN
+    if path != main:
+        write_atomically(main, path.read_bytes(), part=main.with_name(f".{MAIN}.{os.getpid()}.part"))
 
 
 def expected_digest(path: Path) -> str | None:

@@ -140,16 +140,16 @@ def test_the_line_is_found_and_training_goes_on(run, workspace, environ):
     assert re.fullmatch(FILE_NAME, first["file"]) and (project / "models" / first["file"]).is_file()
 
     make = ["make", "-C", str(project / "linear"), "retrain", "N=200", f"MODELYARD={environ['MODELYARD']}"]
-    model = f"MODEL={project / 'models' / first['file']}"
-    for arguments in ([], [model]):
-        done = subprocess.run([*make, *arguments], env=environ, capture_output=True, text=True, check=False)
+    main, saved = project / "models" / "mainModel.pth", project / "models" / first["file"]
+    for model in ("", first["id"], str(saved)):
+        main.unlink(missing_ok=True)
+        done = subprocess.run([*make, f"MODEL={model}"], env=environ, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
+        assert main.read_bytes() == saved.read_bytes()
 
-    second, third = read(project / "models" / "metaData-models.json")["models"][1:]
-    assert second["parent"] == first["id"] and second["steps"] == 5200
-    assert third["parent"] == first["id"] and third["steps"] == 5200
-    assert third["loss"] == second["loss"], "the same steps from the same point"
-    assert (project / "models" / "mainModel.pth").read_bytes() == (project / "models" / first["file"]).read_bytes()
+    children = read(project / "models" / "metaData-models.json")["models"][1:]
+    assert [(child["parent"], child["steps"]) for child in children] == [(first["id"], 5200)] * 3
+    assert children[0]["loss"] == children[1]["loss"] == children[2]["loss"], "the same steps from the same point"
 
 
 def test_a_model_in_a_bucket_is_trained_further(run, workspace, environ, scratch, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from common_utils.arrays import read_array
-from common_utils.model_records import find_model
+from common_utils.model_records import find_model, make_main
 from common_utils.torch_model import TorchModel
 from torch_linear.common_utils.network import make_network
 from utils.model_binary import save_model
@@ -23,9 +23,13 @@ def train(msg):
 
 
 def retrain(msg):
-    """Go on for `N` steps from the model that `retrain` names: latest, an id, or a file in models/."""
-    model = make_model(msg.payload)
-    model.loadModel(find_model(MODELS, msg.payload["retrain"]))
+    """Go on for `N` steps from the model that `retrain` names, which becomes models/mainModel.pth.
+
+    It is `latest`, an id, or a file in models/.
+    """
+    model, path = make_model(msg.payload), find_model(MODELS, msg.payload["retrain"])
+    model.loadModel(path)
+    make_main(MODELS, path)
     print(f"going on from {model.id}, which has {model.steps} steps")
     return fit_and_save(model, msg.payload)
 

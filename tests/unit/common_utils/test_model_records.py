@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from common_utils.model_records import RECORDS, add_model, expected_digest, find_model, read_records
+from common_utils.model_records import MAIN, RECORDS, add_model, expected_digest, find_model, make_main, read_records
 from utils.errors import ModelBinaryError
 
 
@@ -36,6 +36,14 @@ def test_a_model_is_found_by_id_file_path_or_as_the_latest(tmp_path):
 def test_a_file_without_an_entry_is_found_by_its_name(tmp_path):
     (tmp_path / "mainModel.pth").write_bytes(b"")
     assert find_model(tmp_path, "mainModel.pth") == tmp_path / "mainModel.pth"
+
+
+def test_the_main_model_is_replaced_by_another_and_by_itself(tmp_path):
+    (tmp_path / MAIN).write_bytes(b"former")
+    path = add(tmp_path, "a")
+    make_main(tmp_path, path)
+    make_main(tmp_path, find_model(tmp_path, MAIN))
+    assert (tmp_path / MAIN).read_bytes() == path.read_bytes() and not list(tmp_path.glob(".*"))
 
 
 def test_an_unknown_model_is_named_with_those_there_are(tmp_path):
