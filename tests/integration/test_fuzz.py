@@ -11,6 +11,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import Case
+from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from modelyard.runtime.memory import read_resident_bytes
@@ -33,9 +34,10 @@ TRUE_SERVER_ERRORS = {501, 503, 505}  # an unknown method or transfer coding, a 
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """A daemon whose models fail on nothing: what they don't understand is the client's mistake."""
     folder = tmp_path_factory.mktemp("fuzz")
-    (folder / "tokens").write_text("locked=sesame")
+    (folder / "tokens").write_text("locked=sesame\nadmin=root\n")
     routes = ",".join(item for item in ROUTES.split(",") if not item.startswith("broken"))
     environ = {"ROUTES": routes, "MODELYARD_TOKENS": str(folder / "tokens"), "MAX_BODY": "100000"}
+    environ["DEFAULT_ROUTE"] = "income"
     started = Daemon(folder, application_files(), environ).wait_ready()
     yield started
     assert started.stop() == 0
@@ -56,6 +58,34 @@ def test_the_daemon_does_what_its_openapi_document_says(api: Any, path: str) -> 
     @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
     def send(case: Case) -> None:
         case.call_and_validate(headers=headers, excluded_checks=NOT_OURS, timeout=PATIENCE)
+
+    send()
+
+
+PROTOCOLS = {
+    "GET": ["/v1/models", "/v1/models/{model}", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/{model}",
+            "/v2/models/{model}/ready", "/ping", "/models", "/models/{model}", "/health/ping", "/health/status",
+            "/seldon/{route}/api/v1.0/metadata", "/seldon.json"],
+    "POST": ["/v1/models/{model}:predict", "/v2/models/{model}/infer", "/v2/repository/index", "/invocations",
+             "/v2/repository/models/{model}/load", "/v2/repository/models/{model}/unload", "/models",
+             "/models/{model}/invoke"],
+    "DELETE": ["/models/{model}"],
+}  # fmt: skip
+# These tell of a client's mistake in its message with 500, as a Seldon server does.
+SELDON = ["/predict", "/seldon/{route}/api/v1.0/predictions", "/send-feedback", "/aggregate"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [*((method, path) for method, paths in PROTOCOLS.items() for path in paths), *(("POST", path) for path in SELDON)],
+)
+def test_the_protocols_do_what_the_openapi_document_says(api: Any, method: str, path: str) -> None:
+    excluded = [*NOT_OURS, *([not_a_server_error] if path in SELDON else [])]
+
+    @given(case=api[path][method].as_strategy())
+    @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+    def send(case: Case) -> None:
+        case.call_and_validate(excluded_checks=excluded, timeout=PATIENCE)
 
     send()
 

@@ -392,10 +392,15 @@ def test_openapi_describes_every_path(make_client: MakeClient) -> None:
     document = client.get("/openapi.json").json
     assert document["openapi"].startswith("3.1")
     answered = {f"/{function}" for function in FUNCTIONS}
-    assert set(document["paths"]) == answered | {"/livez", "/readyz", "/health", "/routes", "/metrics"}
+    own = answered | {"/livez", "/readyz", "/health", "/routes", "/metrics"}
+    rules = {re.sub(r"<(?:path:)?(\w+)>", r"{\1}", rule.rule) for rule in client.application.url_map.iter_rules()}
+    hidden = {"/", "/docs", "/openapi.json", "/admin/reload", "/admin/reload/{route}"}
+    assert set(document["paths"]) == rules - hidden >= own | {"/v2/models/{model}/infer", "/invocations"}
+    operations = [about for methods in document["paths"].values() for about in methods.values()]
+    assert len({about["operationId"] for about in operations}) == len(operations)
     echo = document["paths"]["/echo"]["post"]
     assert echo["requestBody"]["content"]["application/json"]["example"] == json.loads(INSTANCES)
-    assert set(echo["responses"]) >= {"200", "400", "413", "415", "422", "500", "502", "503", "504"}
+    assert set(echo["responses"]) >= {"200", "400", "413", "415", "422", "429", "500", "502", "503", "504"}
 
 
 def test_routes_that_differ_in_a_dot_or_slash_only_are_kept_apart(tmp_path: Path, run_dir: Path) -> None:

@@ -18,6 +18,7 @@ from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.people import serve_people
 from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem, log_problem, render_problem
 from modelyard.runtime.gateway.protocols.bodies import take_json_or_form
+from modelyard.runtime.gateway.protocols.description import describe_protocols
 from modelyard.runtime.gateway.protocols.protocol import Models
 from modelyard.runtime.gateway.protocols.table import add_protocols
 from modelyard.runtime.gateway.tracing import Tracer, make_tracer
@@ -64,9 +65,10 @@ def create_app(
     _answer_errors(app, fleet, settings)
     _serve_models(app, fleet, gate, settings)
     operator = Operator(gate, run_dir, patience=settings.load_timeout + _PATIENCE)
-    add_protocols(app, Models(fleet, gate.admit, operator, default=settings.default_route))
+    models = Models(fleet, gate.admit, operator, default=settings.default_route)
+    add_protocols(app, models)
     _serve_state(app, fleet, metrics, guard)
-    serve_people(app, fleet, guard)
+    serve_people(app, fleet, guard, describe_protocols(models))
     serve_admin(app, fleet, operator)
     return app
 

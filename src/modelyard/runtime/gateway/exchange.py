@@ -114,7 +114,7 @@ class Client:
         self._held = held
 
     def _is_too_much(self) -> bool:
-        """Tell whether all connections hold more than they may, and this one a large request: small ones always pass."""
+        """Tell whether all connections hold more than they may, and this one more than a small request."""
         return self._worker.held > self._worker.settings.max_buffered and self._held > _CHUNK
 
     def _advance(self) -> None:

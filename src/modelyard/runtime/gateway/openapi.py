@@ -1,5 +1,6 @@
 """The daemon's OpenAPI 3.1 document, made of its routes and of what their models showed at warm-up."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from modelyard.runtime.gateway.fleet import Fleet
@@ -48,8 +49,8 @@ _REQUEST_ID = {
 }
 
 
-def describe_api(fleet: Fleet, guard: Guard) -> dict[str, Any]:
-    """Describe the routes and the state of the daemon; other protocols have documents of their own."""
+def describe_api(fleet: Fleet, guard: Guard, protocols: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the routes, the state of the daemon, and the paths of its `protocols`."""
     answers = {route: schema for status in fleet.statuses() for route, schema in status.answers.items()}
     paths = {
         f"/{route}": {"post": _describe_route(fleet, route, answers.get(route) or {}, is_open=guard.is_open(route))}
@@ -58,7 +59,11 @@ def describe_api(fleet: Fleet, guard: Guard) -> dict[str, Any]:
     return {
         "openapi": "3.1.0",
         "info": {"title": fleet.application.name, "version": "1"},
-        "paths": {**paths, **{path: {"get": _describe_state(path, *about)} for path, about in _STATE.items()}},
+        "paths": {
+            **paths,
+            **{path: {"get": _describe_state(path, *about)} for path, about in _STATE.items()},
+            **protocols,
+        },
         "components": {
             "schemas": {"Problem": _PROBLEM},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},

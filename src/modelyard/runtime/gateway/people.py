@@ -1,6 +1,7 @@
 """What the daemon shows people: a page to try each route on, and the description of its interface."""
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,8 @@ from modelyard.runtime.gateway.openapi import describe_api
 from modelyard.runtime.gateway.pictures import find_picture
 
 
-def serve_people(app: Flask, fleet: Fleet, guard: Guard) -> None:
-    """Add `/`, `/docs` and `/openapi.json`."""
+def serve_people(app: Flask, fleet: Fleet, guard: Guard, protocols: Mapping[str, Any]) -> None:
+    """Add `/`, `/docs` and `/openapi.json`, with the described paths of the `protocols`."""
 
     @app.get("/")
     def page() -> Response:
@@ -22,11 +23,11 @@ def serve_people(app: Flask, fleet: Fleet, guard: Guard) -> None:
 
     @app.get("/docs")
     def docs() -> Response:
-        return _render("docs.html", name=fleet.application.name, api=describe_api(fleet, guard))
+        return _render("docs.html", name=fleet.application.name, api=describe_api(fleet, guard, protocols))
 
     @app.get("/openapi.json")
     def openapi() -> Response:
-        return jsonify(describe_api(fleet, guard))
+        return jsonify(describe_api(fleet, guard, protocols))
 
     def _describe(route: str) -> dict[str, Any]:
         picture = find_picture(fleet.example(route))

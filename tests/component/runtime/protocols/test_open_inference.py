@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.open_inference import decode_request, encode_answer
 from modelyard.runtime.gateway.protocols.tensors import decode_bytes, encode_bytes, encode_tensor
+from modelyard.runtime.schemas import infer_schema
 from modelyard.runtime.status import ModelStatus, write_status
 
 PREDICT = """
@@ -215,13 +216,22 @@ def test_the_server_and_its_health(client: Any) -> None:
     assert client.get("/v2/models/echo/ready").json == {"name": "echo", "ready": False, "error": "no file"}
 
 
-def test_a_model_is_described_by_its_test_instances(client: Any) -> None:
+def test_a_model_is_described_by_its_test_instances_and_its_answer_to_them(client: Any) -> None:
+    answer = infer_schema({"labels": ["a", "b"], "scores": [[0.5, None], [1, 2]], "count": 2, "ok": [True], "how": {}})
+    write_status(client.run_dir, [ModelStatus(name="m", state="ready", answers={"echo": answer})])
     assert client.get("/v2/models/echo").json == {
         "name": "echo",
         "platform": "modelyard",
         "inputs": [{"name": "instances", "datatype": "FP64", "shape": [-1, 2]}],
-        "outputs": [],
+        "outputs": [
+            {"name": "labels", "datatype": "BYTES", "shape": [-1]},
+            {"name": "scores", "datatype": "FP64", "shape": [-1, -1]},
+            {"name": "count", "datatype": "INT64", "shape": [1]},
+            {"name": "ok", "datatype": "BOOL", "shape": [-1]},
+            {"name": "how", "datatype": "BYTES", "shape": [1]},
+        ],
     }
+    assert client.get("/v2/models/total").json["outputs"] == []
 
 
 def test_the_repository_lists_every_route(client: Any) -> None:

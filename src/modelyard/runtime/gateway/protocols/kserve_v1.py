@@ -8,7 +8,20 @@ import json
 from flask import Response, request
 
 from modelyard.runtime.gateway.protocols.bodies import take_json
-from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol, answer_json, refuse_in_json
+from modelyard.runtime.gateway.protocols.protocol import (
+    ERROR_IN_JSON,
+    FLAG,
+    JSON,
+    LIST,
+    TEXT,
+    About,
+    Endpoint,
+    Models,
+    Protocol,
+    answer_json,
+    in_json,
+    refuse_in_json,
+)
 
 
 def encode_answer(content: bytes) -> bytes:
@@ -43,12 +56,21 @@ def show_model(models: Models, model: str) -> Response:
     return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503)
 
 
+_ALL = About(summary="The models", answers=in_json(models=LIST))
+_ONE = About(summary="Whether a model is ready", answers=in_json(name=TEXT, ready=FLAG))
+_PREDICT = About(
+    summary="Ask a model",
+    body={JSON: {"type": "object", "properties": {"instances": LIST}, "required": ["instances"]}},
+    answers=in_json(predictions={}),
+)
+
 KSERVE_V1 = Protocol(
     name="KServe V1",
     endpoints=(
-        Endpoint(path="/v1/models", answer=list_models, methods=("GET",)),
-        Endpoint(path="/v1/models/<path:model>", answer=show_model, methods=("GET",)),
-        Endpoint(path="/v1/models/<path:model>:predict", answer=predict),
+        Endpoint(path="/v1/models", answer=list_models, about=_ALL, methods=("GET",)),
+        Endpoint(path="/v1/models/<path:model>", answer=show_model, about=_ONE, methods=("GET",)),
+        Endpoint(path="/v1/models/<path:model>:predict", answer=predict, about=_PREDICT),
     ),
     refuse=refuse_in_json,
+    error=ERROR_IN_JSON,
 )

@@ -14,8 +14,28 @@ from flask import Response, request
 from modelyard import __version__
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.bodies import check_coding
-from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol, answer_json, refuse_in_json
-from modelyard.runtime.gateway.protocols.tensors import BINARY_SIZE, decode_tensor, encode_tensor, parameters_of
+from modelyard.runtime.gateway.protocols.protocol import (
+    ERROR_IN_JSON,
+    FLAG,
+    JSON,
+    LIST,
+    TEXT,
+    About,
+    Endpoint,
+    Models,
+    Protocol,
+    answer_json,
+    in_json,
+    refuse_in_json,
+)
+from modelyard.runtime.gateway.protocols.tensors import (
+    BINARY_SIZE,
+    DATATYPES,
+    decode_tensor,
+    describe_outputs,
+    encode_tensor,
+    parameters_of,
+)
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _BINARY = "binary_data"
@@ -130,7 +150,7 @@ def show_ready(models: Models) -> Response:
 
 
 def show_model(models: Models, model: str) -> Response:
-    """GET /v2/models/<model>: its input is described by the test instances."""
+    """GET /v2/models/<model>: described by its test instances, and by its answer to them."""
     example = models.fleet.example(models.find(model))
     instances = example.get("instances") if isinstance(example, dict) else None
     inputs = []
@@ -138,7 +158,8 @@ def show_model(models: Models, model: str) -> Response:
         tensor, _ = encode_tensor("instances", instances, as_bytes=False)
         del tensor["data"]
         inputs = [{**tensor, "shape": [-1, *tensor["shape"][1:]]}]
-    return answer_json({"name": model, "platform": "modelyard", "inputs": inputs, "outputs": []})
+    outputs = describe_outputs(models.status(model).answers.get(model) or {})
+    return answer_json({"name": model, "platform": "modelyard", "inputs": inputs, "outputs": outputs})
 
 
 def show_model_ready(models: Models, model: str) -> Response:
@@ -220,18 +241,48 @@ def _take_column(value: Any) -> list[Any]:
     return [item[0] if isinstance(item, list) and len(item) == 1 else item for item in value]
 
 
+_TENSORS = {
+    "type": "array",
+    "minItems": 1,
+    "items": {
+        "type": "object",
+        "properties": {
+            "name": TEXT,
+            "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "maxItems": 16},
+            "datatype": {"type": "string", "enum": list(DATATYPES)},
+            "parameters": {"type": "object"},
+            "data": LIST,
+        },
+        "required": ["name", "shape", "datatype", "data"],
+    },
+}
+_SERVER = About(summary="The server", answers=in_json(name=TEXT, version=TEXT, extensions=LIST))
+_LIVE = About(summary="Whether the daemon answers", answers=in_json(live=FLAG))
+_READY = About(summary="Whether the daemon is ready", answers=in_json(ready=FLAG))
+_MODEL = About(summary="What a model takes and answers", answers=in_json(name=TEXT, inputs=LIST, outputs=LIST))
+_MODEL_READY = About(summary="Whether a model is ready", answers=in_json(name=TEXT, ready=FLAG))
+_INFER = About(
+    summary="Ask a model",
+    body=in_json(inputs=_TENSORS),
+    answers={**in_json(model_name=TEXT, outputs=LIST), "application/octet-stream": {"type": "string"}},
+)
+_INDEX = About(summary="Every model and how it is", answers={JSON: LIST})
+_LOAD = About(summary="Load a model, again where it is loaded", answers={JSON: {"type": "object"}}, is_operators=True)
+_UNLOAD = About(summary="Unload a model", answers={JSON: {"type": "object"}}, is_operators=True)
+
 OPEN_INFERENCE = Protocol(
     name="Open Inference",
     endpoints=(
-        Endpoint(path="/v2", answer=show_server, methods=("GET",)),
-        Endpoint(path="/v2/health/live", answer=show_live, methods=("GET",)),
-        Endpoint(path="/v2/health/ready", answer=show_ready, methods=("GET",)),
-        Endpoint(path="/v2/models/<path:model>", answer=show_model, methods=("GET",)),
-        Endpoint(path="/v2/models/<path:model>/ready", answer=show_model_ready, methods=("GET",)),
-        Endpoint(path="/v2/models/<path:model>/infer", answer=infer),
-        Endpoint(path="/v2/repository/index", answer=list_repository),
-        Endpoint(path="/v2/repository/models/<path:model>/load", answer=load_model),
-        Endpoint(path="/v2/repository/models/<path:model>/unload", answer=unload_model),
+        Endpoint(path="/v2", answer=show_server, about=_SERVER, methods=("GET",)),
+        Endpoint(path="/v2/health/live", answer=show_live, about=_LIVE, methods=("GET",)),
+        Endpoint(path="/v2/health/ready", answer=show_ready, about=_READY, methods=("GET",)),
+        Endpoint(path="/v2/models/<path:model>", answer=show_model, about=_MODEL, methods=("GET",)),
+        Endpoint(path="/v2/models/<path:model>/ready", answer=show_model_ready, about=_MODEL_READY, methods=("GET",)),
+        Endpoint(path="/v2/models/<path:model>/infer", answer=infer, about=_INFER),
+        Endpoint(path="/v2/repository/index", answer=list_repository, about=_INDEX),
+        Endpoint(path="/v2/repository/models/<path:model>/load", answer=load_model, about=_LOAD),
+        Endpoint(path="/v2/repository/models/<path:model>/unload", answer=unload_model, about=_UNLOAD),
     ),
     refuse=refuse_in_json,
+    error=ERROR_IN_JSON,
 )

@@ -1,7 +1,7 @@
 """What a protocol is made of: the paths it adds to the daemon, and the form of its errors."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -58,6 +58,21 @@ class Models:
 
 
 @dataclass(frozen=True, kw_only=True)
+class About:
+    """What the OpenAPI document says of an endpoint: JSON Schemas by media type of its body, if any, and its answers.
+
+    `methods` are those worth telling of, where that is not all.
+    """
+
+    summary: str
+    answers: Mapping[str, Mapping[str, Any]]
+    body: Mapping[str, Mapping[str, Any]] | None = None
+    parameters: Sequence[Mapping[str, Any]] = ()
+    methods: Sequence[str] = ()
+    is_operators: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Endpoint:
     """A path, in Flask's grammar; `answer` is given the models, and by keyword what the path's converters took.
 
@@ -66,17 +81,33 @@ class Endpoint:
 
     path: str
     answer: Callable[..., Response]
+    about: About
     methods: tuple[str, ...] = ("POST",)
     needs_default: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A protocol: its paths, and how it writes an error."""
+    """A protocol: its paths, and how it writes an error; `error` is the media type and schema of one."""
 
     name: str
     endpoints: tuple[Endpoint, ...]
     refuse: Callable[[Problem, str], Response]
+    error: tuple[str, Mapping[str, Any]]
+
+
+JSON = "application/json"
+
+
+def in_json(**properties: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The schema of a JSON object that has these properties, by media type."""
+    return {JSON: {"type": "object", "properties": properties, "required": list(properties)}}
+
+
+TEXT: Mapping[str, Any] = {"type": "string"}
+FLAG: Mapping[str, Any] = {"type": "boolean"}
+LIST: Mapping[str, Any] = {"type": "array"}
+ERROR_IN_JSON = (JSON, in_json(error=TEXT)[JSON])
 
 
 def answer_json(document: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

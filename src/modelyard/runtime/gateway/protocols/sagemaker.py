@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
 import csv
 import json
 import re
+from dataclasses import replace
 from io import StringIO
 from typing import Any
 
@@ -14,10 +15,19 @@ from flask import Response, request
 
 from modelyard.runtime.gateway.problems import Problem, render_problem
 from modelyard.runtime.gateway.protocols.bodies import check_coding, take_json_or_form
-from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol, answer_json
+from modelyard.runtime.gateway.protocols.protocol import (
+    JSON,
+    LIST,
+    TEXT,
+    About,
+    Endpoint,
+    Models,
+    Protocol,
+    answer_json,
+    in_json,
+)
 
 TARGET = "X-Amzn-SageMaker-Target-Model"
-JSON = "application/json"
 JSON_LINES = "application/jsonlines"
 CSV = "text/csv"
 _ARCHIVE = ".tar.gz"
@@ -188,16 +198,35 @@ def _encode_cell(cell: Any) -> Any:
     return json.dumps(cell) if isinstance(cell, (dict, list, bool)) else cell
 
 
+_ONE = in_json(modelName=TEXT, modelUrl=TEXT)
+_PING = About(summary="Whether the daemon is ready", answers={"text/plain": TEXT})
+_INVOKE = About(
+    summary="Ask a model",
+    body={JSON: {}, CSV: TEXT, JSON_LINES: TEXT},
+    answers={JSON: {}, CSV: TEXT, JSON_LINES: TEXT},
+)
+_INVOKE_TARGET = replace(
+    _INVOKE,
+    parameters=[
+        {"name": TARGET, "in": "header", "required": False, "schema": TEXT, "description": "The model, of several"}
+    ],
+)
+_LIST = About(summary="The models that are loaded", answers=in_json(models=LIST))
+_SHOW = About(summary="A model that is loaded", answers=_ONE)
+_LOAD = About(summary="Load a model of the image", body=in_json(model_name=TEXT), answers=_ONE, is_operators=True)
+_UNLOAD = About(summary="Unload a model", answers={JSON: {"type": "object"}}, is_operators=True)
+
 SAGEMAKER = Protocol(
     name="SageMaker",
     endpoints=(
-        Endpoint(path="/ping", answer=ping, methods=("GET",)),
-        Endpoint(path="/invocations", answer=invoke),
-        Endpoint(path="/models", answer=list_models, methods=("GET",)),
-        Endpoint(path="/models", answer=load_model),
-        Endpoint(path="/models/<path:model>", answer=show_model, methods=("GET",)),
-        Endpoint(path="/models/<path:model>", answer=unload_model, methods=("DELETE",)),
-        Endpoint(path="/models/<path:model>/invoke", answer=invoke_model),
+        Endpoint(path="/ping", answer=ping, about=_PING, methods=("GET",)),
+        Endpoint(path="/invocations", answer=invoke, about=_INVOKE_TARGET),
+        Endpoint(path="/models", answer=list_models, about=_LIST, methods=("GET",)),
+        Endpoint(path="/models", answer=load_model, about=_LOAD),
+        Endpoint(path="/models/<path:model>", answer=show_model, about=_SHOW, methods=("GET",)),
+        Endpoint(path="/models/<path:model>", answer=unload_model, about=_UNLOAD, methods=("DELETE",)),
+        Endpoint(path="/models/<path:model>/invoke", answer=invoke_model, about=_INVOKE),
     ),
     refuse=render_problem,
+    error=("application/problem+json", {"$ref": "#/components/schemas/Problem"}),
 )

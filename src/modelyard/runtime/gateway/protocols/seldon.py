@@ -11,7 +11,7 @@ from flask import Response, g, request
 
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.bodies import FORM, decode_form
-from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol
+from modelyard.runtime.gateway.protocols.protocol import JSON, TEXT, About, Endpoint, Models, Protocol
 from modelyard.runtime.logs import fields
 
 log = logging.getLogger(__name__)
@@ -95,20 +95,21 @@ def describe(models: Models, route: str | None = None) -> Response:
 
 
 def _make_endpoints() -> tuple[Endpoint, ...]:
-    answers: dict[str, tuple[Callable[..., Response], tuple[str, ...]]] = {
-        **{name: (call(method), ("GET", "POST")) for name, (method, _) in _CALLS.items()},
-        **{name: (call(method), ("GET",)) for name, method in _STATES.items()},
-        "/health/ping": (ping, ("GET",)),
-        "/seldon.json": (describe, ("GET",)),
+    answers: dict[str, tuple[Callable[..., Response], tuple[str, ...], About]] = {
+        **{name: (call(method), ("GET", "POST"), _CALL) for name, (method, _) in _CALLS.items()},
+        **{name: (call(method), ("GET",), _STATE) for name, method in _STATES.items()},
+        "/health/ping": (ping, ("GET",), _PING),
+        "/seldon.json": (describe, ("GET",), _STATE),
     }
     return tuple(
         Endpoint(
             path=f"{prefix}{path}",
             answer=_with_rules(answer, verbs if path == name else verbs[-1:]),
+            about=about,
             methods=VERBS,
             needs_default=not prefix,
         )
-        for name, (answer, verbs) in answers.items()
+        for name, (answer, verbs, about) in answers.items()
         for path in _paths_of(name)
         for prefix in ("", "/seldon/<path:route>")
     )
@@ -166,4 +167,9 @@ _MESSAGE = {
     },
 }
 
-SELDON_V1 = Protocol(name="Seldon V1", endpoints=_make_endpoints(), refuse=refuse)
+_ERROR = {"type": "object", "properties": {"status": {"type": "object"}}, "required": ["status"]}
+_CALL = About(summary="Call a method of the model", body={JSON: _MESSAGE}, answers={JSON: _MESSAGE}, methods=("POST",))
+_STATE = About(summary="What is known of the model", answers={JSON: {"type": "object"}}, methods=("GET",))
+_PING = About(summary="Whether the daemon answers", answers={"text/html": TEXT}, methods=("GET",))
+
+SELDON_V1 = Protocol(name="Seldon V1", endpoints=_make_endpoints(), refuse=refuse, error=(JSON, _ERROR))

@@ -1,6 +1,6 @@
 """All protocols in one table, and their way into the app."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from flask import Flask, Response, g
@@ -15,7 +15,15 @@ PROTOCOLS = (KSERVE_V1, OPEN_INFERENCE, SAGEMAKER, SELDON_V1)
 
 
 def add_protocols(app: Flask, models: Models) -> None:
-    """Add the paths of every protocol, but for those that a route of the user's own has taken.
+    """Add the paths of every protocol."""
+    for protocol, endpoint in find_endpoints(models):
+        name = f"{protocol.name} {' '.join(endpoint.methods)} {endpoint.path}"
+        view = _make_view(protocol, endpoint, models)
+        app.add_url_rule(endpoint.path, name, view, methods=endpoint.methods, provide_automatic_options=False)
+
+
+def find_endpoints(models: Models) -> Iterator[tuple[Protocol, Endpoint]]:
+    """The endpoints of every protocol, but for those whose path a route of the user's own has taken.
 
     A path that names no model is left out where there are several and none is the default: it stays unknown.
     """
@@ -23,9 +31,7 @@ def add_protocols(app: Flask, models: Models) -> None:
     for protocol in PROTOCOLS:
         for endpoint in protocol.endpoints:
             if endpoint.path not in taken and (models.default or not endpoint.needs_default):
-                name = f"{protocol.name} {' '.join(endpoint.methods)} {endpoint.path}"
-                view = _make_view(protocol, endpoint, models)
-                app.add_url_rule(endpoint.path, name, view, methods=endpoint.methods, provide_automatic_options=False)
+                yield protocol, endpoint
 
 
 def _make_view(protocol: Protocol, endpoint: Endpoint, models: Models) -> Callable[..., Response]:

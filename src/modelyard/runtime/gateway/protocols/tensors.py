@@ -32,6 +32,7 @@ _CODES = {
     "FP32": "f",
     "FP64": "d",
 }
+_BY_KIND = {"boolean": "BOOL", "integer": "INT64", "number": "FP64"}
 DATATYPES = (*_CODES, "BYTES")
 
 
@@ -70,6 +71,18 @@ def encode_tensor(name: str, value: Any, *, as_bytes: bool) -> tuple[dict[str, A
         return {**tensor, "data": values}, b""
     data = encode_bytes(values) if datatype == "BYTES" else _pack(values, datatype)
     return {**tensor, "parameters": {**tensor.get("parameters", {}), BINARY_SIZE: len(data)}}, data
+
+
+def describe_outputs(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The outputs of a model whose answer to its test instances has this JSON Schema; -1 stands for any size.
+
+    >>> describe_outputs({"type": "array", "items": {"type": "array", "items": {"type": "number"}}})
+    [{'name': 'predictions', 'datatype': 'FP64', 'shape': [-1, -1]}]
+    """
+    if not schema:
+        return []
+    answers = schema.get("properties", {"predictions": schema})
+    return [{"name": name, **_describe_output(answer)} for name, answer in answers.items()]
 
 
 def find_datatype(values: Sequence[Any]) -> str:
@@ -127,6 +140,16 @@ def encode_bytes(values: Sequence[str]) -> bytes:
     """The elements of a BYTES tensor, each behind its length."""
     encoded = [value.encode() for value in values]
     return b"".join(part for value in encoded for part in (_LENGTH.pack(len(value)), value))
+
+
+def _describe_output(schema: Mapping[str, Any]) -> dict[str, Any]:
+    shape = []
+    while schema.get("type") == "array":
+        shape.append(-1)
+        schema = schema["items"]
+    kinds = schema.get("type", "object")
+    datatype = _BY_KIND.get(kinds if isinstance(kinds, str) else " ".join(sorted(set(kinds) - {"null"})), "BYTES")
+    return {"datatype": datatype, "shape": shape or [1]}
 
 
 def _unpack(data: memoryview, datatype: str, place: str) -> list[Any]:
