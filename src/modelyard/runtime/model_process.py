@@ -22,6 +22,7 @@ from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 from modelyard.runtime.logs import fields
 from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
 from modelyard.runtime.routes import Route
+from modelyard.runtime.seldon_metrics import metrics_path
 from modelyard.runtime.status import ModelStatus
 from modelyard.runtime.worker import DUMP_SIGNAL
 
@@ -144,6 +145,8 @@ class ModelProcess(Process):
         self._read_output()
         self._read_control()
         self._unfollow()
+        for path in self.socket.parent.glob(metrics_path(self.socket, pid).name):
+            path.unlink(missing_ok=True)
         if not self.is_retired and not self._predecessor:
             self.socket.unlink(missing_ok=True)
         self.status = self._describe_end(code)

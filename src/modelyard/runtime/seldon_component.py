@@ -25,6 +25,7 @@ from modelyard.runtime.seldon_messages import (
     put_result,
     take_features,
 )
+from modelyard.runtime.seldon_metrics import SeldonMetrics
 
 _ABSENT = object()
 _METRIC_TYPES = ("COUNTER", "GAUGE", "TIMER")
@@ -71,6 +72,7 @@ class Component:
     def __init__(self, model: Any, *, path: Mapping[str, str]) -> None:
         self._model = model
         self._path = path
+        self.metrics = SeldonMetrics()
         self._takes_meta: dict[str, bool] = {}
 
     def __call__(self, msg: Message) -> Any:
@@ -115,7 +117,11 @@ class Component:
     def _call_predict(self, message: Any) -> Any:
         """What `predict` returns, without its tags and metrics; a whole message where there is a `predict_raw`."""
         reply = self.call("predict_raw", message)
-        return _unpack(self.apply("predict", message))[0] if reply is _ABSENT else reply
+        if reply is not _ABSENT:
+            return reply
+        value, _, metrics = _unpack(self.apply("predict", message))
+        self._take_metrics("predict", metrics)
+        return value
 
     def apply(self, method: str, message: Any) -> Any:
         """Call `method` with the features and names of a message, and with its meta data where it takes them."""
@@ -145,7 +151,9 @@ class Component:
         request, truth = message.get("request") or {}, message.get("truth")
         features = take_features(request) if any(kind in request for kind in KINDS) else None
         routing = (meta_of(message.get("response")).get("routing") or {}).get(next(iter(self._path), ""), -1)
-        args = (features, names_of(request), float(message.get("reward", 0.0)), take_features(truth) if truth else None)
+        reward = float(message.get("reward", 0.0))
+        self.metrics.update_reward(reward)
+        args = (features, names_of(request), reward, take_features(truth) if truth else None)
         result = self.call(method, *args, routing=routing)
         return [] if result is _ABSENT or result is None else result
 
@@ -173,9 +181,15 @@ class Component:
         return put_meta(
             request,
             tags={**self._get("tags", {}), **tags},
-            metrics=_tag_metrics([*self._get("metrics", []), *metrics], _METHOD_TAGS[method]),
+            metrics=self._take_metrics(method, metrics),
             path=self._path,
         )
+
+    def _take_metrics(self, method: str, metrics: list[Any]) -> list[Any]:
+        """The metrics of a call and those that the class has after each; they count from here on."""
+        found = _tag_metrics([*self._get("metrics", []), *metrics], _METHOD_TAGS[method])
+        self.metrics.update(found)
+        return found
 
 
 _OTHERWISE: dict[str, Callable[[Any], Any]] = {

@@ -74,6 +74,7 @@ def main(settings: Mapping[str, Any]) -> int:
         unbatched={name: route.unbatched for name, route in routes.items()},
         answers={name: route.answer_schema for name, route in routes.items()},
     )
+    publish_metrics(functions, Path(settings["socket"]))
     taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
     Server(inbox, routes, clock.running, counts.count_call, taken.show).run()
     return 0
@@ -112,6 +113,17 @@ def load_functions(routes: list[tuple[str, str, str]]) -> dict[str, Function]:
             raise TypeError(f"{module}.{name} is a {type(function).__name__}, not a function")
         functions[route] = function
     return functions
+
+
+def publish_metrics(functions: Mapping[str, Function], path: Path) -> None:
+    """Have Seldon style classes count from now on, where the gateway looks."""
+    component = sys.modules.get("modelyard.runtime.seldon_component")  # imported where there is a class
+    for route, function in functions.items():
+        if component is not None and isinstance(function, component.Component):
+            from modelyard.runtime.seldon_metrics import describe_unit, metrics_path
+
+            labels = {"route": route, **describe_unit(os.environ)}
+            function.metrics.publish(metrics_path(path, os.getpid(), route), labels)
 
 
 def make_route(name: str, function: Function, settings: Mapping[str, Any], clock: Clock) -> Route:

@@ -23,7 +23,9 @@ from modelyard.runtime.counters import (
     map_doubles,
     read_doubles,
 )
+from modelyard.runtime.gateway.exposition import describe, label
 from modelyard.runtime.gateway.problems import CAUSES, OTHER_CAUSES
+from modelyard.runtime.gateway.seldon_metrics import render_seldon_metrics
 from modelyard.runtime.memory import read_resident_bytes
 from modelyard.runtime.status import ModelStatus, socket_path
 
@@ -79,6 +81,7 @@ class Metrics:
             *self._render_workers(),
             *_render_models(models),
             *_render_memory(models, alive),
+            *render_seldon_metrics(self._folder),
         ]
         return "\n".join([*lines, ""])
 
@@ -95,26 +98,26 @@ class Metrics:
 
     def _render_requests(self, totals: Values) -> Iterator[str]:
         name = "modelyard_requests_total"
-        yield from _describe(name, "counter", "Requests answered, by route and status.")
+        yield from describe(name, "counter", "Requests answered, by route and status.")
         for route, start in self._starts.items():
             for number, status in enumerate(STATUSES):
                 yield from _count(name, totals[start + number], route=route, status=status)
         name = "modelyard_request_errors_total"
-        yield from _describe(name, "counter", "Requests answered by an error, by route and cause.")
+        yield from describe(name, "counter", "Requests answered by an error, by route and cause.")
         for route, start in self._starts.items():
             for cause, offset in _ERROR_AT.items():
                 yield from _count(name, totals[start + offset], route=route, cause=cause)
         name = "modelyard_request_seconds"
-        yield from _describe(name, "histogram", "Seconds from a request's arrival to its answer, by route.")
+        yield from describe(name, "histogram", "Seconds from a request's arrival to its answer, by route.")
         for route, start in self._starts.items():
             yield from _render_histogram(name, SECONDS, totals[start + _SECONDS_AT :], route=route)
 
     def _render_in_flight(self, processes: Iterable[Values]) -> Iterator[str]:
         name = "modelyard_requests_in_flight"
-        yield from _describe(name, "gauge", "Requests that have arrived and are not answered yet, by route.")
+        yield from describe(name, "gauge", "Requests that have arrived and are not answered yet, by route.")
         values = list(processes)
         for route, start in self._starts.items():
-            yield f"{name}{_label(route=route)} {sum(one[start + _IN_FLIGHT_AT] for one in values):.0f}"
+            yield f"{name}{label(route=route)} {sum(one[start + _IN_FLIGHT_AT] for one in values):.0f}"
 
     def _render_workers(self) -> Iterator[str]:
         counts = {}
@@ -125,15 +128,15 @@ class Metrics:
             for number, route in enumerate(model.routes):
                 counts[route] = values[number * WorkerCounts.width : (number + 1) * WorkerCounts.width]
         name = "modelyard_queue_depth"
-        yield from _describe(name, "gauge", "Requests that wait for the model's process, by model.")
+        yield from describe(name, "gauge", "Requests that wait for the model's process, by model.")
         for model_name, depth in waiting.items():
-            yield f"{name}{_label(model=model_name)} {depth:.0f}"
+            yield f"{name}{label(model=model_name)} {depth:.0f}"
         name = "modelyard_call_seconds"
-        yield from _describe(name, "histogram", "Seconds that a call of the model's function takes, by route.")
+        yield from describe(name, "histogram", "Seconds that a call of the model's function takes, by route.")
         for route in self._starts:
             yield from _render_histogram(name, CALL_SECONDS, counts[route], route=route)
         name = "modelyard_batch_size"
-        yield from _describe(name, "histogram", "Requests that one call of the model's function answers, by route.")
+        yield from describe(name, "histogram", "Requests that one call of the model's function answers, by route.")
         for route in self._starts:
             yield from _render_histogram(name, CALL_REQUESTS, counts[route][CALL_SECONDS.width :], route=route)
 
@@ -147,61 +150,48 @@ class Metrics:
 
 def _render_models(models: Sequence[ModelStatus]) -> Iterator[str]:
     name = "modelyard_model_ready"
-    yield from _describe(name, "gauge", "1 when the model has loaded and answers.")
+    yield from describe(name, "gauge", "1 when the model has loaded and answers.")
     for model in models:
-        yield f"{name}{_label(model=model.name)} {int(model.state == 'ready')}"
+        yield f"{name}{label(model=model.name)} {int(model.state == 'ready')}"
     name = "modelyard_worker_restarts_total"
-    yield from _describe(name, "counter", "Starts of the model's process after the first.")
+    yield from describe(name, "counter", "Starts of the model's process after the first.")
     for model in models:
-        yield f"{name}{_label(model=model.name)} {model.restarts}"
+        yield f"{name}{label(model=model.name)} {model.restarts}"
     name = "modelyard_model_reloads_total"
-    yield from _describe(name, "counter", "Reloads of the model, by outcome.")
+    yield from describe(name, "counter", "Reloads of the model, by outcome.")
     for model in models:
-        yield f"{name}{_label(model=model.name, outcome='swapped')} {model.reloads}"
-        yield f"{name}{_label(model=model.name, outcome='rolled_back')} {model.reload_failures}"
+        yield f"{name}{label(model=model.name, outcome='swapped')} {model.reloads}"
+        yield f"{name}{label(model=model.name, outcome='rolled_back')} {model.reload_failures}"
     name = "modelyard_model_load_seconds"
-    yield from _describe(name, "gauge", "Seconds that the model took to load.")
+    yield from describe(name, "gauge", "Seconds that the model took to load.")
     for model in models:
         if model.load_seconds is not None:
-            yield f"{name}{_label(model=model.name)} {model.load_seconds}"
+            yield f"{name}{label(model=model.name)} {model.load_seconds}"
 
 
 def _render_memory(models: Sequence[ModelStatus], gateways: Iterable[int]) -> Iterator[str]:
     name = "modelyard_resident_memory_bytes"
-    yield from _describe(name, "gauge", "Memory that the processes of a model hold, and those of the gateway.")
+    yield from describe(name, "gauge", "Memory that the processes of a model hold, and those of the gateway.")
     for model in models:
         sizes = [read_resident_bytes(pid) or 0 for pid in model.pids]
         if any(sizes):
-            yield f"{name}{_label(process='worker', model=model.name)} {sum(sizes)}"
+            yield f"{name}{label(process='worker', model=model.name)} {sum(sizes)}"
     sizes = [read_resident_bytes(pid) or 0 for pid in gateways]
     if any(sizes):
-        yield f"{name}{_label(process='gateway')} {sum(sizes)}"
+        yield f"{name}{label(process='gateway')} {sum(sizes)}"
 
 
 def _render_histogram(name: str, histogram: Histogram, values: Values, **labels: str) -> Iterator[str]:
     counts = list(accumulate(values[: histogram.width - 1]))
     for bound, count in zip([*map(str, histogram.bounds), "+Inf"], counts, strict=True):
-        yield f"{name}_bucket{_label(**labels, le=bound)} {count:.0f}"
-    yield f"{name}_sum{_label(**labels)} {values[histogram.width - 1]:.6f}"
-    yield f"{name}_count{_label(**labels)} {counts[-1]:.0f}"
+        yield f"{name}_bucket{label(**labels, le=bound)} {count:.0f}"
+    yield f"{name}_sum{label(**labels)} {values[histogram.width - 1]:.6f}"
+    yield f"{name}_count{label(**labels)} {counts[-1]:.0f}"
 
 
 def _count(name: str, value: float, **labels: str) -> Iterator[str]:
     if value:
-        yield f"{name}{_label(**labels)} {value:.0f}"
-
-
-def _label(**labels: str) -> str:
-    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels.items()) + "}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _describe(name: str, kind: str, text: str) -> Iterator[str]:
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
+        yield f"{name}{label(**labels)} {value:.0f}"
 
 
 def _is_alive(pid: int) -> bool:

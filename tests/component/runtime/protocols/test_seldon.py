@@ -33,6 +33,18 @@ CLASSES = """
         def tags(self):
             return {"by": "Double"}
 
+    class Counting:
+        def predict(self, X, names):
+            return X
+
+        def metrics(self):
+            return [
+                {"type": "COUNTER", "key": "my_count", "value": 2},
+                {"type": "GAUGE", "key": "my_gauge", "value": 2.5, "tags": {"k": 'v"'}},
+                {"type": "TIMER", "key": "my_timer", "value": 20.5},
+                {"type": "COUNTER", "key": "no metric of Prometheus'", "value": 1},
+            ]
+
     class Raw:
         def predict_raw(self, msg):
             return {"data": {"ndarray": [[len(row)] for row in msg["data"]["ndarray"]]}}
@@ -174,7 +186,7 @@ def test_an_instance_that_is_made_already_serves(serve: Any) -> None:
 def test_a_class_that_cannot_be_made_fails_to_load_and_says_why(start_worker: Any) -> None:
     running = start_worker(CLASSES, "Broken")
     news = running.news()
-    assert (news["state"], news["reason"]) == ("failed", "OSError: no weights (predict.py:23)")
+    assert (news["state"], news["reason"]) == ("failed", "OSError: no weights (predict.py:35)")
 
 
 def test_the_trace_of_a_class_begins_with_its_own_code(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
@@ -225,3 +237,23 @@ def test_requests_are_counted_by_route_and_status(serve: Any) -> None:
 def test_seldon_json_lists_the_paths(serve: Any) -> None:
     document = json.loads(serve(FUNCTIONS, *NAMES, default_route="echo").get("/seldon.json").text)
     assert {"/predict", "/api/v1.0/predictions", "/health/status"} <= set(document["paths"])
+
+
+def test_the_metrics_of_a_class_are_prometheus_metrics(serve: Any) -> None:
+    client = serve(CLASSES, "Counting")
+    assert client.post("/api/v1.0/predictions", json={"data": {"ndarray": [[1]]}}).status_code == 200
+    assert client.post("/Counting", json={"instances": [[1]]}).json == {"predictions": [[1]]}
+    assert client.post("/api/v1.0/feedback", json={"reward": 0.5}).status_code == 200
+    lines = client.get("/metrics").text.splitlines()
+    found = {line.partition("{")[0]: line for line in lines if "worker_id=" in line and "_bucket" not in line}
+    assert found["my_count_total"].endswith(" 6.0")  # feedback is a call, too
+    assert found["my_gauge"].endswith(" 2.5")
+    assert 'k="v\\""' in found["my_gauge"]
+    assert found["my_timer_count"].endswith(" 3")
+    assert float(found["my_timer_sum"].rpartition(" ")[2]) == pytest.approx(0.0615)
+    assert found["seldon_api_model_feedback_reward_total"].endswith(" 0.5")
+    assert 'route="Counting"' in found["my_count_total"]
+    assert 'deployment_name="NOT_IMPLEMENTED"' in found["my_count_total"]
+    assert len([line for line in lines if line.startswith("my_timer_bucket")]) == 51
+    assert "# TYPE my_count_total counter" in lines
+    assert not [line for line in lines if line.startswith("no metric")]

@@ -1,0 +1,42 @@
+"""The metrics of Seldon style classes, in Prometheus' text form and by the names that Seldon's wrapper gives them."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from modelyard.runtime.gateway.exposition import describe, label
+from modelyard.runtime.seldon_metrics import TIMER_BOUNDS
+
+_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_TYPES = {"COUNTER": "counter", "GAUGE": "gauge", "TIMER": "histogram"}
+
+
+def render_seldon_metrics(folder: Path) -> Iterator[str]:
+    """Write what every worker in the run directory shows; what Prometheus could not read is left out."""
+    families: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for path in sorted(folder.glob("*.seldon")):
+        with suppress(FileNotFoundError):
+            for metric in json.loads(path.read_text()):
+                if _NAME.fullmatch(metric["name"]) and all(map(_NAME.fullmatch, metric["labels"])):
+                    families.setdefault((metric["name"], metric["type"]), []).append(metric)
+    for (name, kind), metrics in sorted(families.items()):
+        shown = f"{name.removesuffix('_total')}_total" if kind == "COUNTER" else name
+        yield from describe(shown, _TYPES[kind], "A metric of a Seldon style class.")
+        for metric in metrics:
+            yield from _render(shown, metric)
+
+
+def _render(name: str, metric: Mapping[str, Any]) -> Iterator[str]:
+    labels = metric["labels"]
+    if "counts" not in metric:
+        yield f"{name}{label(**labels)} {metric['value']}"
+        return
+    counts = list(accumulate(metric["counts"]))
+    for bound, count in zip([*map(str, TIMER_BOUNDS), "+Inf"], counts, strict=True):
+        yield f"{name}_bucket{label(**labels, le=bound)} {count}"
+    yield f"{name}_sum{label(**labels)} {metric['value']}"
+    yield f"{name}_count{label(**labels)} {counts[-1]}"
