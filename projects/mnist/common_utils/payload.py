@@ -71,6 +71,8 @@ def _decode_file(text: str, *, place: str) -> np.ndarray:
             upright = ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):  # 16 bits a pixel: convert would cut them off at 255
                 return np.asarray(upright, dtype=np.float32) / 257
+            if upright.mode == "L":
+                return np.asarray(upright)
             coloured = upright.convert("RGBA")
     except (OSError, SyntaxError, struct.error, Image.DecompressionBombError) as error:
         raise ValueError(f"{place}: no PNG or JPEG file that can be read ({type(error).__name__})") from None

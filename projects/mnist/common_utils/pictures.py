@@ -32,10 +32,10 @@ def prepare_all(pictures: np.ndarray) -> np.ndarray:
 
 def _find_ink(grey: np.ndarray) -> np.ndarray:
     """Return how much ink is where, 0..255. A picture that is light around its edge is dark ink on light paper."""
-    edge = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    if np.median(edge) > 127:
-        grey, edge = 255 - grey, 255 - edge
-    paper, grain = np.percentile(edge, [50, 84])
+    edge = np.sort(np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]]))
+    if edge[len(edge) // 2] > 127:
+        grey, edge = 255 - grey, 255 - edge[::-1]
+    paper, grain = edge[len(edge) // 2], edge[len(edge) * 84 // 100]  # np.percentile takes as long as all the rest
     ink = grey - paper
     ink[ink < 3 * (grain - paper)] = 0
     strongest = ink.max()

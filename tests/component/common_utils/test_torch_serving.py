@@ -89,6 +89,17 @@ def test_a_module_answers_in_evaluation_mode_and_without_gradients():
     assert np.array_equal(predictor(rows), predictor(rows))
 
 
+def test_pictures_are_answered_as_by_the_module_itself_whatever_their_layout():
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(8 * 9, 4)).eval()
+    pictures = torch.rand(5, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        expected = module(pictures).numpy()
+    predictor = TorchPredictor(module, device=CPU)
+    assert next(module.parameters()).is_contiguous(memory_format=torch.channels_last)
+    assert np.allclose(predictor(pictures), expected, atol=1e-6)
+    assert np.allclose(predictor(pictures[:1]), expected[:1], atol=1e-6)
+
+
 def test_a_module_that_does_not_compile_is_served_as_it_is(monkeypatch, caplog):
     def refuse(module, **_):
         raise RuntimeError("no compiler here\nlong trace")
