@@ -1,6 +1,7 @@
 """Small real workspaces on disk, for every test."""
 
 import os
+import shutil
 import signal
 import textwrap
 from collections.abc import Callable, Mapping
@@ -36,9 +37,15 @@ def make_workspace(tmp_path: Path) -> MakeWorkspace:
 
     def make(files: Mapping[str, str]) -> Workspace:
         root = tmp_path / "workspace"
+        root.mkdir(exist_ok=True)
+        builders = root / "builders"
+        if any(name.startswith("builders/") for name in files):
+            if builders.is_symlink():
+                builders.unlink()
+            shutil.copytree(REPOSITORY / "builders", builders, dirs_exist_ok=True)
+        elif not builders.exists():
+            builders.symlink_to(REPOSITORY / "builders")  # which no test changes
         write_files(root, {"utils/__init__.py": "", "common_utils/__init__.py": "", **files})
-        if not (root / "builders").exists():
-            (root / "builders").symlink_to(REPOSITORY / "builders")  # which no test changes
         return find_workspace(root)
 
     return make

@@ -3,24 +3,28 @@
 import contextlib
 import gc
 import os
+import re
 import socket
 import subprocess
+import tarfile
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from modelyard.context import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
-from modelyard.engines.docker.layer import write_files_layer
+from modelyard.engines.docker.layer import ChunkReader, write_files_layer
 from modelyard.errors import BuildError, EngineError
+from modelyard.workspace import find_workspace
 
 pytestmark = pytest.mark.integration
 
+ROOT = Path(__file__).parents[2]
 MODEL = "projects/demo/m"
 SECRET = "s3cr3t-index-pass"
 PREDICT = "import six\ndef predict(msg): return {'payload': msg.payload, 'six': six.PY3}\n"
@@ -74,6 +78,17 @@ def run_container(docker: DockerEngine, image: str, **options: object) -> tuple[
         api.remove_container(container, force=True)
 
 
+def list_files(docker: DockerEngine, image: str) -> list[str]:
+    """Every file of an image's file system."""
+    api = docker.client.api
+    container = api.create_container(f"sha256:{image}", command="none")["Id"]
+    try:
+        with tarfile.open(fileobj=ChunkReader(api.export(container)), mode="r|") as archive:
+            return [member.name for member in archive if not member.isdir()]
+    finally:
+        api.remove_container(container)
+
+
 def wait_until_answers(url: str, *, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while True:
@@ -120,6 +135,25 @@ class TestSecrets:
             "from-setup",
             "modelyard",
         ]
+
+
+BUILD_TOOLS = {"gcc", "g++", "cc", "c++", "cpp", "clang", "ld", "as", "make", "rustc", "cargo", "uv", "pip", "pip3"}
+GPU_LIBRARY = re.compile(r"lib(cuda|cudart|cudnn|cublas|cufft|curand|cusolver|cusparse|nccl|nvrtc|nvJitLink)[^/]*\.so")
+
+
+class TestLean:
+    def test_predict_image_of_a_model_carries_what_it_needs_to_predict(self, docker, tmp_path):
+        workspace = find_workspace(ROOT)
+        model = workspace.model_directory(ROOT / "projects/finance_income_prediction/randomForest")
+        image = docker.build(stage_model(workspace, model, "predict", tmp_path / "context"), tag="lean")
+        paths = [PurePosixPath("/", name) for name in list_files(docker, image.id)]
+        assert any(path.match("site-packages/sklearn/__init__.py") for path in paths)
+        assert [path for path in paths if "bin" in path.parts and path.name in BUILD_TOOLS] == []
+        assert [path for path in paths if path.match("site-packages/pip/*") or path.match("site-packages/uv/*")] == []
+        caches = ("/opt/modelyard/cache", "/root/.cache", "/action/.cache", "/tmp", "/var/cache/apt/archives")
+        assert [path for path in paths if any(path.is_relative_to(cache) for cache in caches)] == []
+        assert [path for path in paths if "site-packages" in path.parts and "tests" in path.parts] == []
+        assert [path for path in paths if GPU_LIBRARY.search(path.name) or "nvidia" in path.parts] == []
 
 
 class TestImage:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard.engines.protocols import Mount
+from modelyard.engines.bill import NO_PACKAGE
+from modelyard.engines.protocols import Mount, discard
 from modelyard.errors import BuildError, EngineError, InputError, PortTakenError
+from modelyard.pipeline.sizing import build_within
 
 pytestmark = pytest.mark.integration
 
@@ -330,9 +332,34 @@ class TestStore:
         assert engine.remove("two").tags == ()
         assert engine.images() == ()
 
+    def test_size_is_billed_by_layer_and_by_package(self, engine, engine_name, stage_train):
+        image = engine.build(stage_train(TRAIN), tag="demo")
+        bill = engine.measure("demo")
+        assert bill.size == image.size
+        assert 0 < sum(layer.size for layer in bill.layers) <= bill.size * 1.1
+        if engine_name != "podman":  # which keeps no title of what it commits
+            assert any("demo/m (train)" in layer.title for layer in bill.layers)
+        (six,) = [item for item in bill.packages if item.name == "six"]
+        assert (six.environment, six.size > 30_000) == ("default", True)
+        assert [item.size for item in bill.packages] == sorted((item.size for item in bill.packages), reverse=True)
+
+    def test_image_without_environments_has_no_packages(self, engine, stage_script):
+        engine.build(stage_script("true"), tag="demo")
+        assert {item.name for item in engine.measure("demo").packages} <= {NO_PACKAGE}
+
+    def test_image_that_is_too_large_is_not_kept(self, engine, stage_script):
+        image = engine.build(stage_script("true"), tag="demo")
+        large = stage_script("echo more")
+        with pytest.raises(BuildError, match=r"more than the 0\.0 MB it may have"):
+            build_within(1, large, tag="demo", engine=engine, on_output=discard)
+        assert [(item.id, item.tags) for item in engine.images()] == [(image.id, ("demo:latest",))]
+        assert build_within(10**12, large, tag="demo", engine=engine, on_output=discard).tags == ("demo:latest",)
+
     def test_image_in_use_is_not_removed(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
+        engine.build(stage_script(SERVE), tag="other")
         engine.serve("demo", name="web", port=0)
+        assert engine.remove("other").tags == ("demo:latest",)
         with pytest.raises(EngineError, match="in use by container web"):
             engine.remove("demo")
         engine.build(stage_script("echo newer"), tag="demo")

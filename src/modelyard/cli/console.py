@@ -89,6 +89,15 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str))
 
 
+def cut(text: str, width: int) -> str:
+    """Cut a text to what fits on a line.
+
+    >>> cut("a long text", 6)
+    'a lon…'
+    """
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def format_size(size: int) -> str:
     """Say a number of bytes the way a person reads it.
 

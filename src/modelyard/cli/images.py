@@ -1,12 +1,14 @@
 """`modelyard stage`, `build`, `images`, `inspect`, `rmi` and `prune`."""
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
 import click
 
-from modelyard.cli.console import Console, format_age, format_size, print_json, print_table
+from modelyard.cli.console import Console, cut, format_age, format_size, print_json, print_table
 from modelyard.cli.options import (
+    Size,
     directory_argument,
     dry_run_option,
     engine_option,
@@ -63,6 +65,9 @@ def stage_command(
 @click.option("--builder", help="A folder of builders/. Default: train or daemon.")
 @with_models_option
 @locked_option
+@click.option(
+    "--max-size", type=Size(), envvar="MODELYARD_MAX_SIZE", help="Fail where the image is larger: 500MB, 2GiB."
+)
 @variant_option
 @engine_option
 @dry_run_option
@@ -77,6 +82,7 @@ def build_command(
     builder: str | None,
     with_models: bool,
     locked: bool,
+    max_size: int | None,
     variant: str,
     engine: str | None,
     dry_run: bool,
@@ -88,12 +94,13 @@ def build_command(
     from modelyard.pipeline.subject import find_subject
 
     console = Console(verbose=settings.verbose)
+    limits = building.Limits(locked=locked, max_size=max_size)
     open_engine = partial(settings.open_engine, engine, quiet=as_json)
     if context is not None:
         if tag is None:
             raise click.UsageError("--context needs --tag")
         staged = load_context(settings.path(context))
-        image = building.build_staged(staged, tag=tag, engine=open_engine(), reporter=console, locked=locked)
+        image = building.build_staged(staged, limits, tag=tag, engine=open_engine(), reporter=console)
     else:
         request = building.BuildRequest(
             workspace=settings.workspace,
@@ -103,7 +110,7 @@ def build_command(
             variant=variant,
             with_models=with_models,
             builder=builder,
-            locked=locked,
+            limits=limits,
         )
         if dry_run:
             click.echo("\n".join(building.describe_build(request)))
@@ -135,11 +142,31 @@ def images_command(settings: Settings, engine: str | None, as_json: bool) -> Non
 
 @click.command("inspect")
 @click.argument("reference")
+@click.option("--size", "shows_size", is_flag=True, help="What its size is made of: layers and packages.")
 @engine_option
+@json_option
 @pass_settings
-def inspect_command(settings: Settings, reference: str, engine: str | None) -> None:
-    """Show everything about the image REFERENCE (a tag, an id or the start of an id) as JSON."""
-    print_json(vars(settings.open_engine(engine, quiet=True).inspect(reference)))
+def inspect_command(settings: Settings, reference: str, shows_size: bool, engine: str | None, as_json: bool) -> None:
+    """Show everything about the image REFERENCE (a tag, an id or the start of an id) as JSON.
+
+    With --size, show its bill: what each layer and each installed package takes, the largest first.
+    """
+    opened = settings.open_engine(engine, quiet=as_json or not shows_size)
+    if not shows_size:
+        print_json(vars(opened.inspect(reference)))
+        return
+    bill = opened.measure(reference)
+    if as_json:
+        print_json(asdict(bill))
+        return
+    print_table(
+        ["layer", "size"],
+        [[cut(layer.title, 100), format_size(layer.size)] for layer in bill.layers],
+        title=f"{reference}: {format_size(bill.size)}",
+    )
+    click.echo()
+    rows = [[item.name, item.version, item.environment, format_size(item.size)] for item in bill.packages]
+    print_table(["package", "version", "environment", "size"], rows)
 
 
 @click.command("rmi")

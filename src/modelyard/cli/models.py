@@ -77,6 +77,7 @@ def train_command(
 
     DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
     """
+    from modelyard.pipeline.building import Limits
     from modelyard.pipeline.subject import find_models
     from modelyard.pipeline.training import TrainRequest, describe_train, train_model
 
@@ -95,7 +96,7 @@ def train_command(
             payload=_parse_payload(payload),
             variant=variant,
             reuse=reuse,
-            locked=locked,
+            limits=Limits(locked=locked),
         )
         for model in models
     ]

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -7,6 +8,7 @@ import click
 
 from modelyard.cli.settings import Settings
 
+_SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt])?(?P<binary>i)?b?", re.IGNORECASE)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 pass_settings = click.make_pass_decorator(Settings)
@@ -33,6 +35,21 @@ host_option = click.option("--host", default="127.0.0.1", show_default=True, env
 port_option = click.option(
     "--port", type=click.IntRange(1, 65535), default=5111, show_default=True, envvar="MODELYARD_PORT", help="Port."
 )
+
+
+class Size(click.ParamType[int]):
+    """A number of bytes, with a unit or without: `500MB` of a million each, `2GiB` of 1024 times 1024 times 1024."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse it."""
+        match = _SIZE.fullmatch(str(value).strip())
+        if match is None:
+            self.fail(f"{value!r} is no size: write 500MB, 2GiB or a number of bytes", param, ctx)
+        base = 1024 if match["binary"] else 1000
+        power = " kmgt".index((match["unit"] or " ").lower())
+        return round(float(match["number"]) * int(base**power))
 
 
 def directory_argument(command: Command) -> Command:

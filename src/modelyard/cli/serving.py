@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modelyard.cli.console import Console, print_json, print_table
+from modelyard.cli.console import Console, cut, print_json, print_table
 from modelyard.cli.options import (
     directory_argument,
     engine_option,
@@ -59,7 +59,7 @@ def serve_command(
     engine: str | None,
 ) -> None:
     """Build and start the daemon of DIRECTORY, a model directory or an all/, and return when it is ready."""
-    from modelyard.pipeline.building import BuildRequest
+    from modelyard.pipeline.building import BuildRequest, Limits
     from modelyard.pipeline.remote import pull_model
     from modelyard.pipeline.serving import ServeRequest, serve
     from modelyard.pipeline.subject import find_subject, models_of
@@ -72,7 +72,12 @@ def serve_command(
             raise click.UsageError("--pull gets one model, but an all/ serves many")
         model_name = pull_model(pull, subject.path.parent / "models", console)
     build = BuildRequest(
-        workspace=settings.workspace, subject=subject, kind="predict", tag=tag, variant=variant, locked=locked
+        workspace=settings.workspace,
+        subject=subject,
+        kind="predict",
+        tag=tag,
+        variant=variant,
+        limits=Limits(locked=locked),
     )
     request = ServeRequest(
         build=build,
@@ -190,5 +195,4 @@ def test_parity(
 
 def shorten(value: object) -> str:
     """Write an answer as JSON, cut to what fits on a line."""
-    text = json.dumps(value)
-    return text if len(text) <= _ANSWER_WIDTH else text[: _ANSWER_WIDTH - 1] + "…"
+    return cut(json.dumps(value), _ANSWER_WIDTH)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from modelyard.engines.protocols import Container, Image, Mount, OnOutput, discard
+from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
 
 
@@ -112,7 +113,9 @@ class DelegatingEngine:
         return self._images.find(reference)
 
     def check_unused(self, image: Image, reference: str) -> None:
-        """Raise EngineError where a container runs the image."""
+        """Raise EngineError where a container runs the image, and `reference` is not one of several tags of it."""
+        if len(image.tags) > 1 and normalise_tag(reference) in image.tags:
+            return
         users = [item.name for item in self.containers() if item.image == image.id]
         if users:
             raise EngineError(

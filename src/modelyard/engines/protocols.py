@@ -8,6 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
+from modelyard.engines.bill import Bill
 from modelyard.errors import InputError
 from modelyard.workspace import Kind
 
@@ -152,8 +153,11 @@ class ImageStore(Protocol):
     def inspect(self, reference: str) -> Image:
         """The image of that tag, id or start of an id; raise EngineError where there is none, or more than one."""
 
+    def measure(self, reference: str) -> Bill:
+        """What the size of an image is made of."""
+
     def remove(self, reference: str) -> Image:
-        """Remove a tag, and with its last tag the image; raise EngineError while a container runs it."""
+        """Remove a tag, and with its last tag the image; raise EngineError for that while a container runs it."""
 
     def prune(self) -> Pruned:
         """Remove what nothing uses: ended containers, untagged images, environments of no image, what was half-made."""

@@ -18,6 +18,7 @@ from modelyard.house import house_root
 from modelyard.pipeline.locking import use_locks
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.pipeline.script import run_script
+from modelyard.pipeline.sizing import build_within
 from modelyard.pipeline.subject import Subject, default_tag, find_combined, find_models
 from modelyard.probe import check_model
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
@@ -25,6 +26,14 @@ from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory
 BUILD_SCRIPT = "build.sh"
 # Set while build.sh runs: a `modelyard build` in it builds, and does not run build.sh again.
 _INSIDE = "MODELYARD_INSIDE_BUILD_SCRIPT"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a build must not do: be of requirements without fresh locks, make an image of more than `max_size` bytes."""
+
+    locked: bool = False
+    max_size: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +47,7 @@ class BuildRequest:
     variant: str = "cpu"
     with_models: bool = False
     builder: str | None = None
-    locked: bool = False
-    """Fail unless the requirements have fresh locks."""
+    limits: Limits = Limits()
 
     @property
     def image_tag(self) -> str:
@@ -88,18 +96,19 @@ def build_image(request: BuildRequest, engine: Engine, reporter: Reporter) -> Im
     """
     if not is_build_script_edited(request.workspace):
         with staged(request) as context:
-            return build_staged(context, tag=request.image_tag, engine=engine, reporter=reporter, locked=request.locked)
+            return build_staged(context, request.limits, tag=request.image_tag, engine=engine, reporter=reporter)
     with reporter.step(f"building {request.image_tag}") as step:
         _run_build_script(request, engine, step.output)
         step.done(f"built {request.image_tag}")
     return engine.inspect(request.image_tag)
 
 
-def build_staged(context: BuildContext, *, tag: str, engine: Engine, reporter: Reporter, locked: bool = False) -> Image:
+def build_staged(context: BuildContext, limits: Limits, *, tag: str, engine: Engine, reporter: Reporter) -> Image:
     """Build an image of a context that was staged before, and perhaps edited since, of its locks where it has some."""
-    context = use_locks(context, engine, reporter, required=locked)
+    context = use_locks(context, engine, reporter, required=limits.locked)
+    build = engine.build if limits.max_size is None else partial(build_within, limits.max_size, engine=engine)
     with reporter.step(f"building {tag}") as step:
-        image = engine.build(context, tag=tag, on_output=step.output)
+        image = build(context, tag=tag, on_output=step.output)
         step.done(f"{tag} is unchanged" if image.reused else f"built {tag}")
     return image
 
@@ -164,7 +173,8 @@ def _run_build_script(request: BuildRequest, engine: Engine, output: OnOutput) -
         "MODELYARD_ENGINE": engine.name,
         "VARIANT": request.variant,
         "MODELYARD_WITH_MODELS": str(int(request.with_models)),
-        "MODELYARD_LOCKED": str(int(request.locked)),
+        "MODELYARD_LOCKED": str(int(request.limits.locked)),
+        "MODELYARD_MAX_SIZE": "" if request.limits.max_size is None else str(request.limits.max_size),
     }
     code = run_script(
         [str(script), request.image_tag, str(request.subject.path), request.kind], environ=environ, output=output

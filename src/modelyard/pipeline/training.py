@@ -5,13 +5,13 @@ import json
 import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from modelyard.engines.protocols import Engine, Image, Mount
 from modelyard.errors import InputError, RunError
-from modelyard.pipeline.building import BuildRequest, build_image, describe_build
+from modelyard.pipeline.building import BuildRequest, Limits, build_image, describe_build
 from modelyard.pipeline.data import ensure_data
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.workspace import ModelDirectory, Workspace
@@ -32,7 +32,7 @@ class TrainRequest:
     payload: Mapping[str, Any] | None = None
     variant: str = "cpu"
     reuse: bool = False
-    locked: bool = False
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def binary_name(self) -> str:
@@ -61,7 +61,7 @@ class TrainRequest:
             kind="train",
             tag=self.tag,
             variant=self.variant,
-            locked=self.locked,
+            limits=self.limits,
         )
 
     @property

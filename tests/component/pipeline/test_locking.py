@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from modelyard.errors import StaleError
-from modelyard.pipeline.building import BuildRequest, build_image, find_lockable, staged
+from modelyard.pipeline.building import BuildRequest, Limits, build_image, find_lockable, staged
 from modelyard.pipeline.locking import check_locks, write_locks
 from tests.component.requirements.wheels import make_wheel
 from tests.conftest import write_files
@@ -27,7 +27,7 @@ def wheels(tmp_path, monkeypatch):
 @pytest.fixture
 def request_(workspace, model) -> BuildRequest:
     write_files(model.path, {"requirements_train.txt": "arrays\n", "requirements_predict.txt": "arrays\n"})
-    return BuildRequest(workspace=workspace, subject=model, kind="predict", locked=True)
+    return BuildRequest(workspace=workspace, subject=model, kind="predict", limits=Limits(locked=True))
 
 
 def lock(request, engine, reporter, **options) -> list[str]:

@@ -94,6 +94,20 @@ class TestJson:
 
     def test_nothing_is_an_empty_list(self, modelyard):
         assert json.loads(modelyard("images", "--json").out) == []
+
+    def test_the_size_of_an_image(self, modelyard, engine):
+        engine.built["sha"] = make_image("sha", "mine:latest")
+        bill = json.loads(modelyard("inspect", "mine:latest", "--size", "--json").out)
+        assert bill["layers"] == [{"title": "requirements: numpy", "size": bill["size"]}]
+        lines = modelyard("inspect", "mine:latest", "--size").out.splitlines()
+        assert lines[0].strip() == "mine:latest: 1.2 MB"
+        assert ["numpy", "2.0", "default", "1.2", "MB"] in [line.split() for line in lines]
+
+    @pytest.mark.parametrize(
+        ("size", "code"), [("1MB", 5), ("1.3 MB", 0), ("1300000", 0), ("1k", 5), ("1GiB", 0), ("large", 2), ("-1", 2)]
+    )
+    def test_an_image_may_be_so_large(self, modelyard, workspace, engine, size, code):
+        assert modelyard("build", ".", "--max-size", size).code == code
         assert json.loads(modelyard("ps", "--json").out) == []
 
 

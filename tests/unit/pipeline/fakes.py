@@ -11,6 +11,7 @@ from typing import Any
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
+from modelyard.engines.bill import Bill, LayerSize, PackageSize
 from modelyard.engines.protocols import Container, Image, Mount, OnOutput, Pruned, discard
 from modelyard.errors import EngineError
 
@@ -56,9 +57,10 @@ class FakeEngine:
         """Make an image of the context's digest."""
         self.calls.append(f"build {tag}")
         image = make_image(context.source_digest, tag, kind=context.kind, name=context.name)
-        reused = image.id in self.built
-        self.built[image.id] = image
-        return replace(image, reused=reused)
+        before = self.built.get(image.id)
+        tags = {tag, *(before.tags if before else ())}
+        self.built[image.id] = replace(image, tags=tuple(sorted(tags)))
+        return replace(self.built[image.id], reused=before is not None)
 
     def target(self, context: BuildContext) -> Target:
         """Some machine."""
@@ -123,13 +125,22 @@ class FakeEngine:
         self.serving[name] = replace(self.serving[name], status="exited", exit_code=self.exits_with or 0)
         return self.serving[name]
 
+    def measure(self, reference: str) -> Bill:
+        """One layer and one package."""
+        size = self.inspect(reference).size
+        package = PackageSize(environment="default", name="numpy", version="2.0", size=size - 1)
+        return Bill(size=size, layers=(LayerSize(title="requirements: numpy", size=size),), packages=(package,))
+
     def images(self) -> tuple[Image, ...]:
         """Every image."""
         return tuple(self.built.values())
 
     def remove(self, reference: str) -> Image:
-        """Forget an image."""
-        return self.built.pop(self.inspect(reference).id)
+        """Forget a tag, and with its last tag the image."""
+        image = self.inspect(reference)
+        left = replace(image, tags=tuple(tag for tag in image.tags if tag != reference))
+        self.built[image.id] = left
+        return left if left.tags else self.built.pop(image.id)
 
     def prune(self) -> Pruned:
         """Do nothing."""

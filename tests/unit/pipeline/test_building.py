@@ -4,7 +4,7 @@ import pytest
 
 from modelyard.context import load_context
 from modelyard.errors import InputError, WorkspaceError
-from modelyard.pipeline.building import BuildRequest, build_image, build_staged, describe_build, stage
+from modelyard.pipeline.building import BuildRequest, Limits, build_image, build_staged, describe_build, stage
 from tests.conftest import write_files
 
 
@@ -73,6 +73,6 @@ def test_a_staged_context_that_was_edited_is_built_as_it_is_now(request_, engine
     stage(request_, tmp_path / "context")
     before = load_context(tmp_path / "context").source_digest
     write_files(tmp_path / "context" / "upload" / "src", {"table.csv": "1,2\n"})
-    image = build_staged(load_context(tmp_path / "context"), tag="mine", engine=engine, reporter=reporter)
+    image = build_staged(load_context(tmp_path / "context"), Limits(), tag="mine", engine=engine, reporter=reporter)
     assert image.id != before
     assert reporter.lines == ["building mine", "built mine"]

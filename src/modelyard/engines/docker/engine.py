@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
+from modelyard.engines.bill import Bill
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.docker.application import ApplicationPlan, application_labels, make_application
 from modelyard.engines.docker.builder_image import (
@@ -23,6 +24,7 @@ from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import DockerContainers
 from modelyard.engines.docker.dependencies import DependencyPlan, make_dependencies
 from modelyard.engines.docker.images import DockerImages
+from modelyard.engines.docker.measuring import measure_image
 from modelyard.engines.docker.one_container import build_in_one, builds_in_one, one_container_key, plan_one
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.pruning import prune
@@ -82,6 +84,10 @@ class DockerEngine(DelegatingEngine):
             record.parent.mkdir(parents=True, exist_ok=True)
             write_record(record, known)
         return Target(**known)
+
+    def measure(self, reference: str) -> Bill:
+        """See ImageStore."""
+        return measure_image(self.client, self._images.find(reference))
 
     def remove(self, reference: str) -> Image:
         """See ImageStore."""

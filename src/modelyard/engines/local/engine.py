@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
+from modelyard.engines.bill import Bill
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.local.builder import LocalBuilder
 from modelyard.engines.local.containers import RECORD as CONTAINER_RECORD
@@ -18,6 +19,7 @@ from modelyard.engines.local.environments import (
 )
 from modelyard.engines.local.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.engines.local.images import RECORD, LocalImages
+from modelyard.engines.local.measuring import measure_image
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 
 
@@ -60,6 +62,10 @@ class LocalEngine(DelegatingEngine):
     def refresh(self, name: str, image: str) -> bool:
         """See Refresher."""
         return self._containers.refresh(name, image)
+
+    def measure(self, reference: str) -> Bill:
+        """See ImageStore."""
+        return measure_image(self.home, self._images.find(reference))
 
     def remove(self, reference: str) -> Image:
         """See ImageStore."""
