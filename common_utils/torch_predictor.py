@@ -98,7 +98,7 @@ def as_tensor(values: Any) -> Tensor:
 
 
 def as_channels_last(batch: Tensor) -> Tensor:
-    """Lay pictures out as convolutions like them best, on CPUs (twice as fast) and on cards; the values are the same."""
+    """Lay pictures out as convolutions like them best (twice as fast on CPUs); the values are the same."""
     return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
 
