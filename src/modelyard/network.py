@@ -9,11 +9,23 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "SSL_CERT_DIR", "SSL_CLIENT_CERT")
+# The kinds of pip's files, each overriding those before it, and the settings that became which variables.
+_KINDS = ("global", "user", "site", "env")
+_TRANSLATED = {
+    "UV_DEFAULT_INDEX": "index-url",
+    "UV_INDEX": "extra-index-url",
+    "UV_FIND_LINKS": "find-links",
+    "UV_NO_INDEX": "no-index",
+    "SSL_CERT_FILE": "cert",
+    "PIP_CERT": "cert",
+    "HTTP_PROXY": "proxy",
+    "HTTPS_PROXY": "proxy",
+}
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _CREDENTIALS = re.compile(r"(?<=://)(?!git@)[^/\s@'\"]+(?=@)")
 
@@ -23,6 +35,12 @@ class NetworkProfile:
     """What a build needs to reach package indexes; `variables` may hold credentials, so show `masked` ones only."""
 
     variables: Mapping[str, str]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Which file or variable each comes from, where that was asked for."""
+
+    def origin_of(self, name: str) -> str:
+        """Which file or variable a variable comes from: itself, unless something was translated."""
+        return self.origins.get(name, name)
 
     def masked(self) -> dict[str, str]:
         """The variables as a person may see them."""
@@ -32,6 +50,20 @@ class NetworkProfile:
 def read_network_profile(environ: Mapping[str, str]) -> NetworkProfile:
     """Read it from the environment and from the settings of the user's pip (which starts a process)."""
     return make_network_profile(environ, read_pip_settings(environ))
+
+
+def trace_network_profile(environ: Mapping[str, str]) -> NetworkProfile:
+    """Read it with the file or variable that each value comes from, for people (which starts a second process)."""
+    profile = read_network_profile(environ)
+    places = parse_pip_places(_ask_pip(environ, "debug"))
+    origins = {}
+    for variable, setting in _TRANSLATED.items():
+        if variable not in environ and setting in places:
+            origins[variable] = f"{setting} of {places[setting]}" if "/" in places[setting] else places[setting]
+    if "SSL_CERT_FILE" not in (*environ, *origins):
+        bundle = profile.variables.get("SSL_CERT_FILE")
+        origins["SSL_CERT_FILE"] = next((name for name in CERTIFICATES if environ.get(name) == bundle), "SSL_CERT_FILE")
+    return replace(profile, origins=origins)
 
 
 def make_network_profile(environ: Mapping[str, str], pip: Mapping[str, str]) -> NetworkProfile:
@@ -46,10 +78,15 @@ def make_network_profile(environ: Mapping[str, str], pip: Mapping[str, str]) -> 
 
 def read_pip_settings(environ: Mapping[str, str]) -> dict[str, str]:
     """The settings of the pip that the user would run, from its files and PIP_*; {} where there is no pip."""
+    return parse_pip_settings(_ask_pip(environ, "list"))
+
+
+def _ask_pip(environ: Mapping[str, str], question: str) -> str:
     pip = shutil.which("pip", path=environ.get("PATH")) or shutil.which("pip3", path=environ.get("PATH"))
     command = [pip] if pip else [sys.executable, "-m", "pip"]
-    listed = subprocess.run([*command, "config", "list"], env=environ, capture_output=True, text=True, check=False)
-    return parse_pip_settings(listed.stdout)
+    return subprocess.run(
+        [*command, "config", question], env=environ, capture_output=True, text=True, check=False
+    ).stdout
 
 
 def parse_pip_settings(text: str) -> dict[str, str]:
@@ -65,6 +102,27 @@ def parse_pip_settings(text: str) -> dict[str, str]:
         if equals and section in sections:
             sections[section][key] = str(ast.literal_eval(value))
     return {**sections["global"], **sections["install"], **sections[":env:"]}
+
+
+def parse_pip_places(text: str) -> dict[str, str]:
+    r"""Parse what `pip config debug` prints: which file, or PIP_* variable, has the last word on each setting.
+
+    >>> parse_pip_places("env_var:\n  PIP_CERT='/a'\nglobal:\n  /etc/pip.conf, exists: True\n    global.proxy: b\n")
+    {'proxy': '/etc/pip.conf', 'cert': 'PIP_CERT'}
+    """
+    found: dict[tuple[int, str], dict[str, str]] = {}
+    kind = place = ""
+    for line in text.splitlines():
+        if match := re.fullmatch(r"(\w+):", line):
+            kind = match[1]
+        elif match := re.match(r"  PIP_(\w+)=", line):
+            found.setdefault((9, "env"), {})[match[1].lower().replace("_", "-")] = f"PIP_{match[1]}"
+        elif match := re.fullmatch(r"  (\S.*), exists: True", line):
+            place = match[1]
+        elif (match := re.match(r"    (global|install)\.([\w-]+): ", line)) and kind in _KINDS:
+            rank = _KINDS.index(kind) + (len(_KINDS) if match[1] == "install" else 0)
+            found.setdefault((rank, place), {})[match[2]] = place
+    return {setting: where for _, each in sorted(found.items()) for setting, where in each.items()}
 
 
 def mask_credentials(text: str) -> str:

@@ -11,17 +11,22 @@ _MARKS = {"ok": ("ok", "green"), "warning": ("note", "yellow"), "missing": ("MIS
 
 
 @click.command("doctor")
+@click.option("--offline", is_flag=True, help="Do not look at the network settings, which asks the package index.")
 @json_option
 @pass_settings
-def doctor_command(settings: Settings, as_json: bool) -> int:
+def doctor_command(settings: Settings, offline: bool, as_json: bool) -> int:
     """Say what is missing on this machine and in this workspace, and how to mend it.
 
     Exits with 1 where something is missing, with 0 where there are notes at most.
     """
     from modelyard.engines.local.home import Home
+    from modelyard.network import trace_network_profile
     from modelyard.pipeline.doctor import examine_machine, examine_workspace
+    from modelyard.pipeline.network_check import examine_network
 
     findings = list(examine_machine(Home.from_environ(settings.environ).root, settings.environ))
+    if not offline:
+        findings += examine_network(trace_network_profile(settings.environ), settings.environ)
     try:
         findings += examine_workspace(settings.workspace)
     except WorkspaceError as error:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
+from modelyard.engines import choose_engine
 from modelyard.engines.local.environments import find_uv
 from modelyard.errors import ModelyardError
 from modelyard.pipeline.data import has_data_script
@@ -40,7 +41,7 @@ def examine_machine(home: Path, environ: Mapping[str, str]) -> Iterator[Finding]
         yield _at_least(path is not None, f"{command}: {path or 'not on PATH'}", f"install {command}: {fix}")
     yield _examine_uv(environ)
     yield _examine_home(home)
-    yield from _examine_docker(environ)
+    yield _examine_engine(environ)
 
 
 def examine_workspace(workspace: Workspace) -> Iterator[Finding]:
@@ -92,19 +93,13 @@ def _examine_home(home: Path) -> Finding:
     return Finding(state="ok", what=what)
 
 
-def _examine_docker(environ: Mapping[str, str]) -> Iterator[Finding]:
-    sockets = [Path("/var/run/docker.sock"), Path(environ.get("XDG_RUNTIME_DIR", "/run")) / "podman/podman.sock"]
-    found = [str(path) for path in sockets if path.exists()]
-    if environ.get("DOCKER_HOST"):
-        found.insert(0, environ["DOCKER_HOST"])
-    if found:
-        yield Finding(state="ok", what=f"container engine: {found[0]}")
-    else:
-        yield Finding(
-            state="warning",
-            what="no Docker or Podman socket: only the embedded engine can be used",
-            fix="nothing, unless you want OCI images: then start Docker or Podman",
-        )
+def _examine_engine(environ: Mapping[str, str]) -> Finding:
+    choice = choose_engine(None, environ)
+    found = f"engine: {choice.name} ({choice.found or 'MODELYARD_ENGINE'})"
+    if choice.name == "local" and choice.found:
+        fix = "nothing, unless you want OCI images: then start Docker or Podman"
+        return Finding(state="warning", what=f"{found}: only the embedded engine can be used", fix=fix)
+    return Finding(state="ok", what=found)
 
 
 def _tried(what: str, check: Callable[[], object]) -> Finding:

@@ -87,7 +87,7 @@ class TestJson:
         assert json.loads(modelyard("prune", "--json").out)["freed"] == 0
 
     def test_doctor(self, modelyard, workspace):
-        done = modelyard("doctor", "--json")
+        done = modelyard("doctor", "--offline", "--json")
         findings = json.loads(done.out)
         assert {"state", "what", "fix"} == set(findings[0])
         assert done.code == int(any(finding["state"] == "missing" for finding in findings))
@@ -126,13 +126,13 @@ class TestTables:
         assert "reused  accuracy 0.75" in modelyard("train", "--reuse").out
 
     def test_doctor_says_what_to_do(self, modelyard, workspace):
-        done = modelyard("doctor")
+        done = modelyard("doctor", "--offline")
         assert "income/rf: model binary income_rf is not trained yet" in done.out
         assert "-> make -C projects/income/rf train" in done.out
 
     def test_doctor_outside_a_workspace_looks_at_the_machine(self, modelyard, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)
-        done = modelyard("doctor", "--json")
+        done = modelyard("doctor", "--offline", "--json")
         assert json.loads(done.out)
         assert "no workspace here" in done.err
 

@@ -58,7 +58,7 @@ class TestMachine:
 
     def test_an_engine_that_the_environment_names_is_found(self, tmp_path, commands):
         environ = {"PATH": commands, "DOCKER_HOST": "tcp://10.0.0.1:2375"}
-        assert of(examine_machine(tmp_path, environ), "tcp://10.0.0.1:2375").state == "ok"
+        assert of(examine_machine(tmp_path, environ), "engine: docker (DOCKER_HOST)").state == "ok"
 
 
 class TestWorkspace:
