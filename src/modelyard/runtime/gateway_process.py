@@ -60,7 +60,7 @@ class GatewayProcess(Process):
     def stop(self) -> None:
         """Tell gunicorn to finish what it accepted and to end."""
         if self.popen is not None:
-            self.popen.terminate()
+            self.popen.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """End gunicorn and its workers."""

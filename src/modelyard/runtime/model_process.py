@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelyard.runtime.application import Model
+from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 from modelyard.runtime.logs import fields
-from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
+from modelyard.runtime.processes import NEVER, Child, Process, Site, describe_exit
 from modelyard.runtime.routes import Route
 from modelyard.runtime.seldon_metrics import metrics_path
 from modelyard.runtime.status import ModelStatus
@@ -44,9 +45,10 @@ class ModelProcess(Process):
         socket_path: Path,
         *,
         selector: selectors.BaseSelector,
+        forks: ForkServer | None = None,
         predecessor: "ModelProcess | None" = None,
     ) -> None:
-        """`selector` gets a callback for what the process prints and what it reports.
+        """`selector` gets a callback for what the process prints and what it reports; `forks` may start it.
 
         One with a predecessor has to answer the test instances as far as that did, before it takes over the socket.
         """
@@ -63,6 +65,8 @@ class ModelProcess(Process):
         """The routes that answer the test instances."""
         self.is_retired = False
         self.end_by = NEVER
+        self._forks = forks
+        self.is_forked = False
         self._predecessor = predecessor
         self._control: socket.socket | None = None
         self._output: IO[bytes] | None = None
@@ -75,25 +79,24 @@ class ModelProcess(Process):
         self._kill_at = NEVER
         self._kill_reason: str | None = None
 
+    @property
+    def may_start(self) -> bool:
+        """Tell whether it is this one's turn, where its environment has a fork server."""
+        return self._forks is None or self._forks.lets_start(self)
+
     def start(self) -> None:
         """Start the worker."""
         self._control, control = socket.socketpair()
         with control, tempfile.TemporaryFile(dir=self._site.run_dir) as clock:
             clock.truncate(_TIMESTAMP.size)
             self._clock = mmap.mmap(clock.fileno(), _TIMESTAMP.size, access=mmap.ACCESS_READ)
-            descriptors = (control.fileno(), clock.fileno())
-            self.popen = subprocess.Popen(
-                self._command(*descriptors),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                cwd=self._site.root,
-                env=self._site.child_environ(),
-                pass_fds=descriptors,
-                process_group=0,
-            )
+            read_end, output = os.pipe()
+            self._output = open(read_end, "rb", buffering=0)  # noqa: PTH123, SIM115
+            try:
+                self.popen = self._spawn(control.fileno(), clock.fileno(), output)
+            finally:
+                os.close(output)
         self._started = time.monotonic()
-        self._output = self.popen.stdout
         self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(), ""
         self._follow()
         restarts = self.status.restarts + (self.status.pid is not None)
@@ -149,6 +152,10 @@ class ModelProcess(Process):
             path.unlink(missing_ok=True)
         if not self.is_retired and not self._predecessor:
             self.socket.unlink(missing_ok=True)
+        if self._forks is not None:
+            self._forks.forget(self)
+        if self.is_forked and self._ready_since == NEVER:
+            self._forks = None  # should that be the fork's fault, it loads from nothing
         self.status = self._describe_end(code)
         if is_stopping:
             self.start_at = NEVER
@@ -165,9 +172,26 @@ class ModelProcess(Process):
         """Seconds that a request may run."""
         return max(self._site.settings.request_timeout[route] for route in self._model.routes)
 
-    def _command(self, control: int, clock: int) -> list[str]:
+    def _spawn(self, control: int, clock: int, output: int) -> Child:
+        """Start the process as a fork, where there is a server for that, else from nothing."""
+        self.is_forked = self._forks is not None and self._forks.is_ready
+        if self._forks is not None and self.is_forked:
+            return self._forks.fork(self._arguments(), (control, clock, output))
+        arguments = json.dumps({**self._arguments(), "control": control, "clock": clock})
+        return subprocess.Popen(
+            [str(self._site.python(self._model.environment)), "-m", "modelyard.runtime.worker", arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=self._site.root,
+            env=self._site.child_environ(),
+            pass_fds=(control, clock),
+            process_group=0,
+        )
+
+    def _arguments(self) -> dict[str, Any]:
         settings = self._site.settings
-        arguments = {
+        return {
             "model": self._model.name,
             "routes": self._routes,
             "path": None if self._model.path == "." else self._model.path,
@@ -181,15 +205,8 @@ class ModelProcess(Process):
                 "wait": {route: settings.batch_wait[route] for route in self._model.routes},
                 "tolerance": settings.batch_tolerance,
             },
-            "control": control,
-            "clock": clock,
+            "is_first": self._forks is not None and not self._forks.is_ready,
         }
-        return [
-            str(self._site.python(self._model.environment)),
-            "-m",
-            "modelyard.runtime.worker",
-            json.dumps(arguments),
-        ]
 
     def _follow(self) -> None:
         assert self._control is not None and self._output is not None
@@ -219,6 +236,8 @@ class ModelProcess(Process):
             self.files, self.answered = news["files"], tuple(news["answered"])
             shown = {"unbatched": news["unbatched"], "answers": news["answers"]}
             self.status = replace(self.status, state="ready", reason=None, load_seconds=seconds, **shown)
+            if self._forks is not None:
+                self._forks.learn(news["modules"])
             log.info("%s: ready in %.2f s", self.status.name, seconds, extra=fields(model=self.status.name))
         else:
             self.status = replace(self.status, state="failed", reason=str(news["reason"]))

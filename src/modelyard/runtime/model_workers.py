@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.application import Model
+from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.logs import fields
 from modelyard.runtime.memory import read_resident_bytes
 from modelyard.runtime.model_process import ModelProcess
@@ -42,17 +43,21 @@ class ModelWorkers:
         *,
         models: int,
         selector: selectors.BaseSelector,
+        forks: ForkServer | None = None,
     ) -> None:
+        """`models` is how many there are; `forks` is the fork server of the model's environment, if it has one."""
         self._site = site
         self._model = model
         self._routes = tuple(routes)
         self._selector = selector
+        self._forks = forks
         self._limit = max(site.settings.memory_limit[route] for route in model.routes)
         count = count_workers(site.settings, model.routes, models=models)
         self._sockets = [socket_path(site.run_dir, index, replica) for replica in range(count)]
         self._serving = [self._make(socket) for socket in self._sockets]
         """None of them while the model is unloaded."""
         self._candidates: dict[Path, ModelProcess] = {}
+        self._is_settling = False
         self._retiring: list[ModelProcess] = []
         self._reload_error: str | None = None
         self._reloads = 0
@@ -93,6 +98,7 @@ class ModelWorkers:
         """Load the model again beside the old one; where that is under way, begin anew."""
         self._tell(logging.INFO, f"loading it again: {why}")
         self._drop_candidates()
+        self._is_settling = False
         self._candidates = {process.socket: self._make(process.socket, process) for process in self._serving}
 
     def obey(self, do: Deed, reply: Reply) -> None:
@@ -130,12 +136,19 @@ class ModelWorkers:
             self._answer_operators(status.reason)
         if now >= self._look_at:
             self._look_at = now + _LOOK_EVERY
+            self._settle()
             self._follow_files()
             self._follow_memory()
 
     def _make(self, socket: Path, predecessor: ModelProcess | None = None) -> ModelProcess:
         return ModelProcess(
-            self._site, self._model, self._routes, socket, selector=self._selector, predecessor=predecessor
+            self._site,
+            self._model,
+            self._routes,
+            socket,
+            selector=self._selector,
+            forks=self._forks,
+            predecessor=predecessor,
         )
 
     def _swap_in(self, process: ModelProcess) -> None:
@@ -145,13 +158,26 @@ class ModelWorkers:
         old, self._serving[place] = self._serving[place], process
         process.take_over()
         self._retire(old)
-        if not self._candidates:
+        if not self._candidates and not self._is_settling:
             self._reloads += 1
             self._reload_error = None
             self._tell(logging.INFO, "loaded again and swapped in")
             self._answer_operators(None)
 
+    def _settle(self) -> None:
+        """Replace a worker that was started before there was a fork server: a fork shares its memory."""
+        if self._forks is None or not self._forks.is_ready or self._candidates:
+            return
+        alone = [process for process in self._serving if process.status.state == "ready" and not process.is_forked]
+        self._candidates = {process.socket: self._make(process.socket, process) for process in alone}
+        self._is_settling = True
+
     def _give_up(self, process: ModelProcess) -> None:
+        if self._is_settling:
+            self._tell(logging.WARNING, f"does not load as a fork: {process.status.reason}; it keeps its own memory")
+            self._forks = None
+            self._drop_candidates()
+            return
         self._reload_failures += 1
         self._reload_error = process.status.reason or "it ended while loading"
         self._tell(logging.ERROR, f"could not be loaded again: {self._reload_error}; the old one serves on")

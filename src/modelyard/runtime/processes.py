@@ -2,11 +2,11 @@
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from modelyard.runtime.settings import Settings
 
@@ -36,13 +36,34 @@ class Site:
         return {**self.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **values}
 
 
+class Child(Protocol):
+    """A child process, or a child's."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def poll(self) -> int | None:
+        """The exit code, when it has ended."""
+
+    def send_signal(self, sig: int, /) -> None:
+        """Send a signal, if it still runs."""
+
+
 class Process:
     """A child process with the time at which it is to be started (again)."""
 
     def __init__(self) -> None:
-        self.popen: subprocess.Popen[bytes] | None = None
+        self.popen: Child | None = None
         self.start_at = 0.0
         self._failures = 0
+
+    @property
+    def may_start(self) -> bool:
+        """Tell whether nothing but `start_at` keeps it from starting."""
+        return True
 
     def start(self) -> None:
         """Start it; raise OSError where the system can't."""

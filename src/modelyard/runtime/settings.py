@@ -50,6 +50,8 @@ class Settings:
     """MEMORY_LIMIT, by route: bytes (or 500M, 2G) that a process of its model may hold until it is replaced; 0: any."""
     load_timeout: float = 600.0
     """LOAD_TIMEOUT: seconds that a model may take to load, until that is ended by force."""
+    preload: bool = True
+    """PRELOAD: `0` starts each worker from nothing; else those of one environment share what they import."""
     header_timeout: float = 10.0
     """HEADER_TIMEOUT: seconds that a client may take to send a request's head."""
     body_timeout: float = 60.0
@@ -93,6 +95,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         workers=_per_route(environ, "WORKERS", default.workers, _parse_count),
         memory_limit=_per_route(environ, "MEMORY_LIMIT", default.memory_limit, _parse_size),
         load_timeout=_seconds(environ, "LOAD_TIMEOUT", default.load_timeout),
+        preload=_word(environ, "PRELOAD", ("1", "0")) == "1",
         header_timeout=_seconds(environ, "HEADER_TIMEOUT", default.header_timeout),
         body_timeout=_seconds(environ, "BODY_TIMEOUT", default.body_timeout),
         keepalive=_seconds(environ, "KEEPALIVE", default.keepalive),

@@ -20,18 +20,20 @@ import socket
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelyard.runtime.application import Application, load_application, load_routes
 from modelyard.runtime.errors import InputError, ModelyardError
+from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.gateway_process import GatewayProcess
 from modelyard.runtime.logs import configure_logging
 from modelyard.runtime.model_process import ModelProcess
 from modelyard.runtime.model_workers import ModelWorkers
 from modelyard.runtime.orders import Deed, Orders, Reply
-from modelyard.runtime.processes import NEVER, Site, describe_exit
+from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
 from modelyard.runtime.settings import Settings, count_workers, load_settings, thread_limits
 from modelyard.runtime.status import ModelStatus, socket_path, write_status
 from modelyard.runtime.tokens import load_tokens
@@ -88,6 +90,10 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._gateway = GatewayProcess(site, listener)
         self._orders = Orders(site.run_dir, self._selector, self._obey)
+        self._forks = {
+            name: ForkServer(site, name, self._selector)
+            for name in find_shared_environments(site.settings, application)
+        }
         self._models = [
             ModelWorkers(
                 site,
@@ -96,6 +102,7 @@ class Supervisor:
                 index,
                 models=len(application.models),
                 selector=self._selector,
+                forks=self._forks.get(model.environment),
             )
             for index, model in enumerate(application.models)
         ]
@@ -135,12 +142,16 @@ class Supervisor:
         for model in self._models:
             yield from model.processes
 
+    @property
+    def _children(self) -> list[Process]:
+        return [self._gateway, *self._forks.values(), *self._workers]
+
     def _start_due(self) -> None:
         now = time.monotonic()
         if self._is_stopping:
             return
-        for process in (self._gateway, *self._workers):
-            if not process.is_running and now >= process.start_at:
+        for process in self._children:
+            if not process.is_running and now >= process.start_at and process.may_start:
                 try:
                     process.start()
                 except OSError as error:
@@ -151,7 +162,8 @@ class Supervisor:
         """Seconds until something has to be done even if nothing happens."""
         timeout = self._site.settings.request_timeout
         limit = min([timeout.default, *timeout.by_route.values()])
-        due = [process.start_at for process in (self._gateway, *self._workers) if not process.is_running]
+        waiting = [process for process in self._children if not process.is_running]
+        due = [process.start_at for process in waiting if process.may_start]
         soonest = min([*due, self._stop_by]) - time.monotonic()
         return max(0.0, min(soonest, _TICK, limit / 10))
 
@@ -161,11 +173,14 @@ class Supervisor:
                 raise GatewayError("the gateway cannot start", hint="its own message stands above this line")
             log.error("the gateway ended: %s; starting it again", describe_exit(code))
             self._gateway.plan_restart(served_for=self._gateway.served_for)
+        for server in self._forks.values():
+            if (code := server.take_exit()) and not self._is_stopping:
+                log.error("the fork server ended: %s; starting it again", describe_exit(code))
         for model in self._models:
             for process in model.processes:
                 if (code := process.take_exit()) is not None:
                     model.take_exit(process, code, is_stopping=self._is_stopping)
-        _reap_orphans({process.popen.pid for process in (self._gateway, *self._workers) if process.popen})
+        _reap_orphans({process.popen.pid for process in self._children if process.popen})
 
     def _watch(self) -> None:
         now = time.monotonic()
@@ -202,6 +217,8 @@ class Supervisor:
         self._gateway.kill()
         for process in self._workers:
             process.kill()
+        for server in self._forks.values():
+            server.kill()
 
     def _write_status(self) -> None:
         statuses = [model.status for model in self._models]
@@ -257,6 +274,19 @@ def count_all_workers(settings: Settings, application: Application) -> int:
     """The workers of all models together."""
     models = application.models
     return sum(count_workers(settings, model.routes, models=len(models)) for model in models)
+
+
+def find_shared_environments(settings: Settings, application: Application) -> set[str]:
+    """The environments that several workers run in, which are forked then.
+
+    Not where there is a graphics card: what its libraries begin at import does not survive a fork.
+    """
+    models = application.models
+    workers: Counter[str] = Counter()
+    for model in models:
+        workers[model.environment] += count_workers(settings, model.routes, models=len(models))
+    is_on = settings.preload and not Path("/dev/nvidia0").exists()
+    return {name for name, count in workers.items() if count > 1 and is_on}
 
 
 def check_environments(site: Site, application: Application) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 from modelyard.runtime.batching import UnsafeError, learn
 from modelyard.runtime.counters import WorkerCounts, counts_path
 from modelyard.runtime.failures import describe_error, format_trace
+from modelyard.runtime.forkserver import list_modules
 from modelyard.runtime.inbox import Inbox, Job
 from modelyard.runtime.message import Message
 from modelyard.runtime.schemas import infer_schema, limit_schema
@@ -45,7 +46,7 @@ def main(settings: Mapping[str, Any]) -> int:
     to listen at, `queue` and `max_body` are bounds. `instances` is the file of the test instances (or null), `batch`
     has `size` and `wait` by route, and the `tolerance`; of the routes in `must_answer`, one that fails them ends it.
     Two descriptors are inherited: `control` (a socket that takes lines of JSON; its end is the order to stop) and
-    `clock` (a file that shows since when a request runs).
+    `clock` (a file that shows since when a request runs). One that `is_first` tells what it has imported.
     """
     _settle_in(settings)
     control = socket.socket(fileno=settings["control"])
@@ -68,6 +69,7 @@ def main(settings: Mapping[str, Any]) -> int:
     report(
         control,
         state="ready",
+        modules=list_modules() if settings.get("is_first") else [],
         seconds=seconds,
         files=files,
         answered=[name for name, route in routes.items() if not route.fails],
