@@ -18,7 +18,7 @@ import pytest
 from modelyard.context import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
-from modelyard.engines.docker.layer import ChunkReader, write_files_layer
+from modelyard.engines.docker.layer import ChunkReader, pack, write_files_layer
 from modelyard.errors import BuildError, EngineError
 from modelyard.workspace import find_workspace
 
@@ -139,6 +139,34 @@ class TestSecrets:
 
 BUILD_TOOLS = {"gcc", "g++", "cc", "c++", "cpp", "clang", "ld", "as", "make", "rustc", "cargo", "uv", "pip", "pip3"}
 GPU_LIBRARY = re.compile(r"lib(cuda|cudart|cudnn|cublas|cufft|curand|cusolver|cusparse|nccl|nvrtc|nvJitLink)[^/]*\.so")
+
+
+class TestPruning:
+    def test_builder_images_that_newer_ones_replace_go_and_those_of_others_stay(self, docker):
+        api, own = docker.client.api, docker.client.namespace.name
+
+        def import_platform(namespace: str, version: str) -> str:
+            labels = {"namespace": namespace, "role": "platform", "builder": version}
+            changes = [f"LABEL io.modelyard.{name}={value}" for name, value in labels.items()]
+            name = f"{namespace}/modelyard/demo-platform"
+            api.import_image_from_data(
+                pack({"version": version.encode()}), repository=name, tag=f"cpu-{version}", changes=changes
+            )
+            return f"{name}:cpu-{version}"
+
+        old, others = import_platform(own, "1"), import_platform(f"{own}-x", "1")
+        second = int(time.time())
+        while int(time.time()) == second:  # what engines tell of the time that an image was made
+            time.sleep(0.05)
+        new, others_new = import_platform(own, "2"), import_platform(f"{own}-x", "2")
+        try:
+            gone = api.inspect_image(old)["Id"]
+            assert docker.prune().builders == (gone,)
+            assert docker.prune().builders == ()
+            assert api.inspect_image(new) and api.inspect_image(others) and api.inspect_image(others_new)
+        finally:
+            for image in (new, others, others_new):
+                api.remove_image(image)
 
 
 class TestLean:

@@ -186,12 +186,13 @@ def rmi_command(settings: Settings, references: tuple[str, ...], engine: str | N
 @json_option
 @pass_settings
 def prune_command(settings: Settings, engine: str | None, as_json: bool) -> None:
-    """Remove ended containers, untagged images, and environments that no image uses."""
+    """Remove ended containers, untagged images, environments that no image uses, and old builder images."""
     pruned = settings.open_engine(engine, quiet=as_json).prune()
     if as_json:
         print_json(vars(pruned))
         return
     click.echo(
         f"removed {len(pruned.containers)} containers, {len(pruned.images)} images, "
-        f"{len(pruned.environments)} environments: {format_size(pruned.freed)} freed"
+        f"{len(pruned.environments)} environments, {len(pruned.builders)} builder images: "
+        f"{format_size(pruned.freed)} freed"
     )

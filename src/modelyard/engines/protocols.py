@@ -81,6 +81,8 @@ class Pruned:
     images: tuple[str, ...] = ()
     environments: tuple[str, ...] = ()
     containers: tuple[str, ...] = ()
+    builders: tuple[str, ...] = ()
+    """Builder images that newer ones took the place of."""
     freed: int = 0
     """Bytes."""
 

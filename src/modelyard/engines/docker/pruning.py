@@ -1,4 +1,4 @@
-"""Remove what nothing uses: ended containers, untagged images, dependencies of no application, half-made builds."""
+"""Remove what nothing uses: ended containers, untagged images, dependencies of none, old builders, half-made builds."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from modelyard.engines.docker.builder_image import ROLE_LABEL
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import CONTAINER_LABEL
 from modelyard.engines.docker.dependencies import FRAMEWORKS_LABEL, KEY_LABEL
+from modelyard.engines.docker.old_builders import remove_old_builders
 from modelyard.engines.docker.workshop import WORKSHOP, is_abandoned, remove_container
 from modelyard.engines.protocols import Pruned
 
@@ -35,6 +36,7 @@ def prune(client: Client) -> Pruned:
     for item in (*images, *environments, *frameworks):
         _remove_image(client, item)
     return Pruned(
+        builders=tuple(remove_old_builders(client)),
         images=tuple(item["Id"].removeprefix("sha256:") for item in images),
         environments=tuple(item["Labels"][KEY_LABEL] for item in environments),
         containers=tuple(containers),
