@@ -34,7 +34,7 @@ from modelyard.runtime.model_process import ModelProcess
 from modelyard.runtime.model_workers import ModelWorkers
 from modelyard.runtime.orders import Deed, Orders, Reply
 from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
-from modelyard.runtime.settings import Settings, count_workers, load_settings, thread_limits
+from modelyard.runtime.settings import Settings, count_workers, library_variables, load_settings
 from modelyard.runtime.status import ModelStatus, socket_path, write_status
 from modelyard.runtime.tokens import load_tokens
 
@@ -70,7 +70,7 @@ def main(environ: Mapping[str, str]) -> int:
                 run_dir=run_dir,
                 environments=Path(environ.get("MODELYARD_ENVIRONMENTS") or DEFAULT_ENVIRONMENTS).absolute(),
                 settings=settings,
-                environ={**environ, **thread_limits(environ, workers=count_all_workers(settings, application))},
+                environ={**environ, **library_variables(environ, workers=count_all_workers(settings, application))},
             )
             check_environments(site, application)
             Supervisor(site, application, listener).run()

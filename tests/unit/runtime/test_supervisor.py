@@ -13,7 +13,14 @@ from modelyard.runtime.errors import InputError
 from modelyard.runtime.lines import LineBuffer
 from modelyard.runtime.logs import JSONFormatter, TextFormatter, fields
 from modelyard.runtime.processes import LIBRARY, Process, Site, describe_exit
-from modelyard.runtime.settings import Settings, count_cores, count_workers, load_settings, read_quota, thread_limits
+from modelyard.runtime.settings import (
+    Settings,
+    count_cores,
+    count_workers,
+    library_variables,
+    load_settings,
+    read_quota,
+)
 from modelyard.runtime.status import ModelStatus, read_status, write_status
 from modelyard.runtime.supervisor import ListenError, bind, open_run_dir
 
@@ -78,10 +85,11 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, value: str) -> None:
 
 
 def test_thread_pools_fit_the_cores_and_the_user_has_the_last_word() -> None:
-    limits = thread_limits({"OMP_NUM_THREADS": "7"}, workers=1)
-    assert "OMP_NUM_THREADS" not in limits
-    assert limits["OPENBLAS_NUM_THREADS"] == limits["MKL_NUM_THREADS"] == str(count_cores())
-    assert set(thread_limits({}, workers=1000).values()) == {"1"}
+    variables = library_variables({"OMP_NUM_THREADS": "7", "OMP_WAIT_POLICY": "ACTIVE"}, workers=1)
+    assert not {"OMP_NUM_THREADS", "OMP_WAIT_POLICY"} & set(variables)
+    assert variables["OPENBLAS_NUM_THREADS"] == variables["MKL_NUM_THREADS"] == str(count_cores())
+    variables = library_variables({}, workers=1000)
+    assert variables["OMP_NUM_THREADS"] == "1" and variables["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
 @pytest.mark.parametrize(
