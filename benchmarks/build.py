@@ -44,7 +44,9 @@ class Bench:
 
     def __init__(self, engine: str, folder: Path) -> None:
         self.name = f"bench-{secrets.token_hex(4)}"
-        self.environ = {**os.environ, "MODELYARD_NAMESPACE": self.name, "MODELYARD_BUILD_CACHE": self.name}
+        self.downloads = folder / "downloads"
+        own = {"MODELYARD_BUILD_CACHE": self.name, "UV_CACHE_DIR": str(self.downloads)}
+        self.environ = {**os.environ, "MODELYARD_NAMESPACE": self.name, **own}
         opened = open_engine(engine, self.environ)
         assert isinstance(opened, DockerEngine), f"{engine} is no engine of images"
         self.engine = opened
@@ -97,7 +99,8 @@ class Bench:
         self.forget_downloads()
 
     def forget_downloads(self) -> None:
-        """Remove the download cache."""
+        """Remove the download caches: this machine's, and the engine's volume."""
+        shutil.rmtree(self.downloads, ignore_errors=True)
         for volume in self.engine.client.api.volumes()["Volumes"] or ():
             if volume["Name"] == self.name:
                 self.engine.client.api.remove_volume(self.name)

@@ -1,7 +1,10 @@
 """What real images must be beyond the engine contract: no secrets, any user, read-only, the same bytes twice."""
 
+import base64
 import contextlib
 import gc
+import http.server
+import io
 import os
 import re
 import socket
@@ -21,6 +24,7 @@ from modelyard.engines.docker import DockerEngine
 from modelyard.engines.docker.layer import ChunkReader, pack, write_files_layer
 from modelyard.errors import BuildError, EngineError
 from modelyard.workspace import find_workspace
+from tests.component.requirements.wheels import make_wheel
 
 pytestmark = pytest.mark.integration
 
@@ -28,6 +32,21 @@ ROOT = Path(__file__).parents[2]
 MODEL = "projects/demo/m"
 SECRET = "s3cr3t-index-pass"
 PREDICT = "import six\ndef predict(msg): return {'payload': msg.payload, 'six': six.PY3}\n"
+ECHO = "def predict(msg): return msg.payload\n"
+BACKEND = """
+import zipfile
+
+def build_wheel(folder, settings=None, metadata=None):
+    name = "modelyard_probe-1.0-py3-none-any.whl"
+    about = {"METADATA": "Metadata-Version: 2.1\\nName: modelyard-probe\\nVersion: 1.0\\n"}
+    about["RECORD"] = "modelyard_probe.py,,\\n"
+    about["WHEEL"] = "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"
+    with zipfile.ZipFile(folder + "/" + name, "w") as wheel:
+        wheel.writestr("modelyard_probe.py", "")
+        for file, text in about.items():
+            wheel.writestr("modelyard_probe-1.0.dist-info/" + file, text)
+    return name
+"""
 FILES = {
     f"{MODEL}/.s2i/environment": "TRAIN_MODULE=train\nROUTES=echo:predict:predict\nQUOTED=$HOME \"x\" 'y' \\\\\n",
     f"{MODEL}/train.py": "def train(msg): return {'ok': True}\n",
@@ -57,6 +76,67 @@ def stage(make_workspace, tmp_path: Path):
         return stage_model(workspace, workspace.model_directory(workspace.root / MODEL), kind, tmp_path / folder)
 
     return run
+
+
+def split_options(options: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Those for uv, and the files."""
+    settings = {name: value for name, value in options.items() if name.startswith("UV_")}
+    return settings, {name: value for name, value in options.items() if name not in settings}
+
+
+def make_source_distribution(folder: Path) -> None:
+    """A source distribution whose backend is its own, so that nothing is needed to build it."""
+    files = {
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "modelyard-probe"\nversion = "1.0"\n',
+        "backend.py": BACKEND,
+        "PKG-INFO": "Metadata-Version: 2.1\nName: modelyard-probe\nVersion: 1.0\n",
+    }
+    with tarfile.open(folder / "modelyard_probe-1.0.tar.gz", "w:gz") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"modelyard_probe-1.0/{name}")
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+
+
+@contextlib.contextmanager
+def index_with_password(folder: Path, password: str) -> Iterator[str]:
+    """A package index of the wheels in a folder, for those who know the password; yields its address with it."""
+
+    class Index(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = base64.b64encode(f"me:{password}".encode()).decode()
+            path = folder / Path(self.path).name
+            if self.headers["Authorization"] != f"Basic {known}":
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", "Basic")
+                content = b""
+            elif path.suffix == ".whl":
+                self.send_response(200)
+                content = path.read_bytes()
+            else:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                content = "".join(
+                    f'<a href="/{wheel.name}">{wheel.name}</a>' for wheel in folder.glob("*.whl")
+                ).encode()
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Index) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://me:{password}@127.0.0.1:{server.server_port}/simple"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def free_port() -> int:
@@ -206,7 +286,7 @@ class TestImage:
         assert config["Healthcheck"]["Test"][0] == "CMD"
         assert "QUOTED=$HOME \"x\" 'y' \\\\" in config["Env"]
         titles = [item["CreatedBy"].partition(":")[0] for item in docker.client.api.history(f"sha256:{image.id}")]
-        assert titles[:3] == ["source", "runtime", "requirements"]
+        assert titles[:4] == ["source", "runtime", "requirements", "environment"]
 
     def test_same_source_makes_the_same_image_twice(self, docker, stage):
         first = docker.build(stage(), tag="demo")
@@ -216,25 +296,15 @@ class TestImage:
         assert not again.reused
         assert again.id == first.id
 
-    def test_frameworks_layer_is_shared_and_the_rest_comes_out_the_same(self, docker, stage):
-        def build(tag: str, requirements: str) -> tuple[list[str], list[str]]:
-            lines: list[str] = []
-            context = stage(folder=tag, **{"requirements_predict.txt": requirements})
-            image = docker.build(context, tag=tag, on_output=lines.append)
-            return docker.client.api.inspect_image(f"sha256:{image.id}")["RootFS"]["Layers"], lines
-
-        first, _ = build("first", "numpy\nsix\n")
-        other, lines = build("other", "numpy\nsix\nidna\n")
-        assert any("numpy==" in line and line.endswith("reused") for line in lines)
-        assert first[:-3] == other[:-3]
-        assert first[-3] != other[-3]
-        for tag in ("first", "other"):
-            docker.remove(tag)
-        docker.prune()
-        assert not docker.client.list_images("io.modelyard.role=frameworks")
-        again, lines = build("again", "numpy\nsix\nidna\n")
-        assert not any("reused" in line for line in lines)
-        assert again[:-1] == other[:-1]
+    def test_environment_is_one_of_the_image_s_own_python(self, docker, stage):
+        image = docker.build(stage(), tag="demo")
+        code = "import sys, six; print(sys.prefix, sys.base_prefix, six.__spec__.cached)"
+        python = "/opt/modelyard/environments/default/bin/python"
+        assert run_container(docker, image.id, command=[python, "-c", code])[1].split() == [
+            "/opt/modelyard/environments/default",
+            run_container(docker, image.id, command=["python3", "-c", "import sys; print(sys.prefix)"])[1].strip(),
+            "/opt/modelyard/environments/default/lib/python3.11/site-packages/__pycache__/six.cpython-311.pyc",
+        ]
 
     def test_changed_line_changes_one_small_layer(self, docker, stage):
         first = docker.build(stage(), tag="one")
@@ -249,6 +319,85 @@ class TestImage:
     def test_import_of_what_is_not_installed_is_found_without_a_container(self, docker, stage):
         with pytest.raises(BuildError, match=r"predict.py:1 imports 'six', which no requirement provides"):
             docker.build(stage(**{"requirements_predict.txt": ""}), tag="demo")
+
+
+class TestRequirements:
+    """What is laid out without a container, and what needs one."""
+
+    @pytest.fixture
+    def build(self, docker, stage, tmp_path):
+        """Build a model of these requirements with what uv downloaded for `cache`; return its image, and the output."""
+
+        def run(tag: str, requirements: str, cache: str = "uv", **options: str):
+            settings, files = split_options(options)
+            environ = docker.client.environ | {"UV_CACHE_DIR": str(tmp_path / cache), **settings}
+            lines: list[str] = []
+            folder = f"{tag}-{len(list(tmp_path.iterdir()))}"
+            context = stage(folder=folder, **{"requirements_predict.txt": requirements, "predict.py": ECHO, **files})
+            image = open_engine("docker", environ).build(context, tag=tag, on_output=lines.append)
+            return docker.client.api.inspect_image(f"sha256:{image.id}"), lines
+
+        return run
+
+    def test_wheels_need_no_container(self, docker, build):
+        build("before", "")  # which asks the base image for its Python
+        since = docker.client.api.info()["SystemTime"]
+        _, lines = build("demo", "six")
+        events = docker.client.api.events(since=since, until=time.time(), decode=True, filters={"event": "create"})
+        made = [event["Actor"]["Attributes"].get("name", "") for event in events]
+        assert not [name for name in made if f"-{os.getpid()}-" in name]
+        assert any("six==" in line for line in lines)
+
+    def test_equal_frameworks_share_their_layers_and_a_cold_build_makes_the_same_image(self, docker, build):
+        first, _ = build("first", "numpy\nsix\n")
+        other, lines = build("other", "numpy\nsix\nidna\n")
+        assert "---> requirements: 3 layers, 2 of them are there, write the others" in lines
+        assert first["RootFS"]["Layers"][:-3] == other["RootFS"]["Layers"][:-3]
+        assert first["RootFS"]["Layers"][-3] != other["RootFS"]["Layers"][-3]
+        titles = [item["CreatedBy"] for item in docker.client.api.history(other["Id"])]
+        assert [title.partition(" ")[2].split()[0] for title in titles[2:5]] == ["idna", "numpy", "default"]
+        for tag in ("first", "other"):
+            docker.remove(tag)
+        docker.prune()
+        again, lines = build("other", "numpy\nsix\nidna\n", cache="empty")
+        assert "---> requirements: 3 layers, 0 of them are there, write the others" in lines
+        assert again["Id"] == other["Id"]
+
+    def test_what_has_to_be_built_is_built_in_a_container(self, build, tmp_path):
+        folder = tmp_path / "links"
+        folder.mkdir()
+        make_source_distribution(folder)
+        files = {"predict.py": "import modelyard_probe\n" + ECHO}
+        image, lines = build("demo", "modelyard-probe", UV_FIND_LINKS=str(folder), **files)
+        reason = "not all of them have a wheel: install them in a container, as one layer"
+        assert f"---> requirements: {reason}" in lines
+        assert "modelyard_probe" in image["Config"]["Labels"]["io.modelyard.modules"].split()
+
+    def test_setup_runs_once_for_all_requirements_and_they_lie_on_top_of_it(self, docker, build):
+        setup = {"setup.sh": "echo native; touch /opt/from-setup\n"}
+        first, lines = build("first", "six", **setup)
+        assert "native" in lines
+        other, lines = build("other", "six\nidna", **setup)
+        assert "native" not in lines
+        assert any("the same setup.sh ran" in line for line in lines)
+        assert first["RootFS"]["Layers"][:-4] == other["RootFS"]["Layers"][:-4]
+        command = ["ls", "/opt/from-setup", "/opt/modelyard/environments/default/lib/python3.11/site-packages/idna"]
+        assert run_container(docker, other["Id"].removeprefix("sha256:"), command=command)[0] == 0
+        for tag in ("first", "other"):
+            docker.remove(tag)
+        docker.prune()
+        assert not docker.client.list_images("io.modelyard.role=setup")
+
+    def test_credentials_of_the_index_and_paths_of_this_machine_are_in_no_layer(self, docker, build, tmp_path):
+        make_wheel(tmp_path, "demolib", "1.0")
+        with index_with_password(tmp_path, SECRET) as url:
+            image, lines = build("demo", "demolib", UV_DEFAULT_INDEX=url, UV_INDEX="", UV_FIND_LINKS="")
+        assert any("demolib==1.0" in line for line in lines)
+        assert SECRET not in "".join(lines)
+        everything = b"".join(docker.client.api.get_image(image["Id"]))
+        assert b"demolib" in everything
+        assert SECRET.encode() not in everything
+        assert os.fsencode(tmp_path) not in everything
 
 
 class TestServing:

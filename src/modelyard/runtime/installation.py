@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelyard.runtime.errors import ModelyardError
+from modelyard.runtime.pythons import choose_target
 from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -46,7 +47,7 @@ def install_requirements(environment: Path, requirements: Path, *, uv: str, envi
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in wheels.items()), encoding="utf-8")
         command = [uv, "pip", "install", "--python", str(environment / "bin" / "python")]
         command += ["--requirement", str(requirements), "--override", str(overrides)]
-        command += choose_torch_backend(names, environ)
+        command += [*choose_target(environ), *choose_torch_backend(names, environ)]
         command += ["--no-index"] if environ.get("UV_NO_INDEX") else []
         command += ["--require-hashes"] if file.endswith(".lock") else []
         if environ.get("TORCH_BACKEND") == "cpu":

@@ -10,6 +10,9 @@ from modelyard.runtime.errors import InputError, at
 PYTHON_VERSION_FILE = ".python-version"
 # What the worker that runs a model supports.
 OLDEST = (3, 9)
+# The version and uv's name of the platform that an environment is made for, where that is not this machine's:
+# "3.11.2 x86_64-manylinux_2_36".
+TARGET = "MODELYARD_TARGET"
 _VERSION = re.compile(r"3\.\d{1,2}(\.\d{1,2})?")
 _SHOW_VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 
@@ -26,11 +29,11 @@ def read_python_version(path: Path) -> str | None:
 
 
 def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[str, str], asked_by: str) -> str:
-    """Find the interpreter of a version: `default` where it is that, else one that uv finds on this machine.
+    """Find the interpreter of a version: `default` where it (or its target) is that, else one that uv finds here.
 
     Nothing is downloaded. Raises InputError naming `asked_by` where this machine has none.
     """
-    if version is None or _is_version(_version_of(default), version):
+    if version is None or is_version(environ.get(TARGET) or _version_of(default), version):
         return default
     command = [uv, "python", "find", "--system", "--no-project", "--no-python-downloads", version]
     found = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -52,8 +55,23 @@ def _check_version(text: str, place: str) -> str:
     return text
 
 
-def _is_version(full: str, asked: str) -> bool:
-    return f"{full}.".startswith(f"{asked}.")
+def choose_target(environ: Mapping[str, str]) -> list[str]:
+    """The options that let uv install for MODELYARD_TARGET: wheels alone, for what is built here fits this machine.
+
+    >>> choose_target({"MODELYARD_TARGET": "3.11.2 x86_64-manylinux_2_36"})
+    ['--python-version', '3.11.2', '--python-platform', 'x86_64-manylinux_2_36', '--no-build']
+    """
+    version, _, platform = environ.get(TARGET, "").partition(" ")
+    return ["--python-version", version, "--python-platform", platform, "--no-build"] if version else []
+
+
+def is_version(full: str, asked: str) -> bool:
+    """Tell whether a version is one that was asked for in fewer numbers.
+
+    >>> is_version("3.11.2", "3.11"), is_version("3.11.2", "3.1")
+    (True, False)
+    """
+    return f"{full.partition(' ')[0]}.".startswith(f"{asked}.")
 
 
 def _version_of(python: str) -> str:

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from modelyard.runtime.pythons import TARGET
+
 # The build arguments of a variant that decide what is installed.
 ARGUMENTS = ("EXCLUDED_PACKAGES", "TORCH_BACKEND")
 TORCH = ("torch", "torchvision", "torchaudio")
@@ -27,7 +29,7 @@ def choose_torch_backend(names: Mapping[str, object], environ: Mapping[str, str]
 
 
 def find_cpu_wheels(environ: Mapping[str, str]) -> dict[str, str]:
-    """The newest `+cpu` version of each torch package that the user's wheelhouses have for this Python.
+    """The newest `+cpu` version of each torch package that the user's wheelhouses have for the target's Python.
 
     An index's newer torch would win over these, and bring the CUDA libraries with it.
     """
@@ -35,7 +37,7 @@ def find_cpu_wheels(environ: Mapping[str, str]) -> dict[str, str]:
     for folder in find_wheelhouses(environ) if environ.get("TORCH_BACKEND") == "cpu" else ():
         for wheel in folder.glob("torch*.whl"):
             name, version, *_, tags = wheel.stem.split("-", 2)
-            if name in TORCH and version.endswith("+cpu") and _is_for_this_python(tags):
+            if name in TORCH and version.endswith("+cpu") and _is_for_target(tags, environ):
                 newest[name] = max(newest.get(name, "0"), version, key=_order)
     return newest
 
@@ -52,9 +54,11 @@ def find_gpu_packages(plan: str) -> tuple[str, ...]:
     return tuple(_GPU_PACKAGE.findall(plan))
 
 
-def _is_for_this_python(tags: str) -> bool:
-    python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    return tags.startswith((python, "py3")) and tags.endswith((platform.machine(), "any"))
+def _is_for_target(tags: str, environ: Mapping[str, str]) -> bool:
+    version, _, name = environ.get(TARGET, "").partition(" ")
+    major, minor, *_ = version.split(".") if version else map(str, sys.version_info[:2])
+    machine = name.partition("-")[0] or platform.machine()
+    return tags.startswith((f"cp{major}{minor}", "py3")) and tags.endswith((machine, "any"))
 
 
 def _order(version: str) -> list[int]:

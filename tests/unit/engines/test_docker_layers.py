@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.engines.docker.archive import Change, describe_layers, image_id, make_config, stream_archive
-from modelyard.engines.docker.dependencies import is_left_out
+from modelyard.engines.docker.distributions import is_left_out
 from modelyard.engines.docker.instructions import format_instructions, quote_value
 from modelyard.engines.docker.layer import (
     ChunkReader,
@@ -115,11 +115,13 @@ class TestDependencyLayer:
             ("default/lib/python3.11/site-packages/sklearn/tests/test_x.py", True),
             ("default/lib/python3.11/site-packages/sklearn/base.py", False),
             ("default/lib/python3.11/site-packages/gateway/x.py", False),
-            ("gateway/bin/python", True),
+            ("default/lib/python3.11/site-packages/six-1.0.dist-info/uv_cache.json", True),
+            ("default/lib/python3.11/site-packages/six-1.0.dist-info/METADATA", False),
+            ("default/lib/python3.11/site-packages/six/uv_cache.json", False),
             ("tests/bin/python", False),
         ],
     )
-    def test_tests_and_the_gateway_are_left_out(self, name, left_out):
+    def test_tests_and_the_notes_of_uv_are_left_out(self, name, left_out):
         assert is_left_out(PurePosixPath(name)) is left_out
 
     @pytest.mark.parametrize("name", ["../etc/passwd", "/etc/passwd", "a/../../b"])
@@ -192,6 +194,16 @@ class TestImage:
         assert contents[manifest["Layers"][1]] == layer.path.read_bytes()
         assert image_id(config) == f"sha256:{hashlib.sha256(contents[manifest['Config']]).hexdigest()}"
 
+    def test_layers_that_the_engine_has_are_named_and_not_sent(self, tmp_path):
+        layer = write_files_layer(tmp_path / "l.tar", {"/a": b"1"})
+        below = write_files_layer(tmp_path / "b.tar", {"/b": b"1"})
+        whole = Change(layers=[("below", below), ("source", layer)])
+        part = Change(known=[("below", below.digest)], layers=[("source", layer)])
+        config = make_config(PARENT, HISTORY, part)
+        assert config == make_config(PARENT, HISTORY, whole)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(stream_archive(config, part)))) as archive:
+            assert [name for name in archive.getnames() if name.endswith(".tar")] == [f"{layer.digest[7:]}.tar"]
+
 
 class TestInstructions:
     @given(st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\n\r\0")))
@@ -222,6 +234,18 @@ def read_back(quoted: str) -> str:
 
 def test_chunks_read_as_a_file():
     assert io.BufferedReader(ChunkReader([b"ab", b"", b"cde"])).read() == b"abcde"
+
+
+def test_files_layer_has_links_and_keeps_who_may_run_what(tmp_path):
+    script = tmp_path / "script"
+    script.write_text("#!/bin/sh")
+    script.chmod(0o700)
+    files = {"/env/bin/tool": script, "/env/pyvenv.cfg": b"home = /usr/bin"}
+    layer = write_files_layer(tmp_path / "l.tar", files, links={"/env/bin/python": "/usr/bin/python3"})
+    found = members(layer.path)
+    assert list(found) == ["env", "env/bin", "env/bin/python", "env/bin/tool", "env/pyvenv.cfg"]
+    assert found["env/bin/python"].linkname == "/usr/bin/python3"
+    assert [found[name].mode for name in ("env/bin/tool", "env/pyvenv.cfg")] == [0o755, 0o644]
 
 
 def test_pack_is_sorted_and_marks_what_can_be_run(tmp_path):

@@ -14,7 +14,7 @@ from modelyard.context.build_context import digest_parts
 from modelyard.engines.docker.archive import Change
 from modelyard.engines.docker.builder_image import ROLE_LABEL, SCRIPTS
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.dependencies import DependencyPlan, modules_label
+from modelyard.engines.docker.dependency_plan import DependencyPlan, modules_label
 from modelyard.engines.docker.layer import write_files_layer, write_source_layer
 from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.stack import stack_layers

@@ -20,9 +20,13 @@ _BLOCK = 512
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What an image adds to the one below: layers with their `docker history`, variables, labels, a command."""
+    """What an image adds to the one below: layers with their `docker history`, variables, labels, a command.
+
+    `known` are the digests of layers that the engine has, below the others.
+    """
 
     layers: Sequence[tuple[str, Layer]]
+    known: Sequence[tuple[str, str]] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] | None = None
@@ -30,7 +34,12 @@ class Change:
     @property
     def title(self) -> str:
         """The last layer's line."""
-        return self.layers[-1][0]
+        return self.digests[-1][0]
+
+    @property
+    def digests(self) -> list[tuple[str, str]]:
+        """The line and the digest of each layer, from the bottom up."""
+        return [*self.known, *((title, layer.digest) for title, layer in self.layers)]
 
 
 def make_config(parent: Mapping[str, Any], history: Sequence[Mapping[str, Any]], change: Change) -> bytes:
@@ -52,10 +61,10 @@ def make_config(parent: Mapping[str, Any], history: Sequence[Mapping[str, Any]],
         "os": parent["Os"],
         "created": EPOCH,
         "config": config,
-        "rootfs": {"type": "layers", "diff_ids": [*diff_ids, *(layer.digest for _, layer in change.layers)]},
+        "rootfs": {"type": "layers", "diff_ids": [*diff_ids, *(digest for _, digest in change.digests)]},
         "history": [
             *describe_layers(history, len(diff_ids)),
-            *({"created": EPOCH, "created_by": title} for title, _ in change.layers),
+            *({"created": EPOCH, "created_by": title} for title, _ in change.digests),
         ],
     }
     if parent.get("Variant"):
@@ -111,8 +120,8 @@ def stream_archive(config: bytes, change: Change, *, tags: Sequence[str] = ()) -
     config_name = f"{hashlib.sha256(config).hexdigest()}.json"
     manifest = [{"Config": config_name, "RepoTags": list(tags) or None, "Layers": names}]
     yield from _member(config_name, config)
-    for name, (_, layer) in zip(names[-len(change.layers) :], change.layers, strict=True):
-        yield _header(name, layer.size)
+    for _, layer in change.layers:
+        yield _header(f"{layer.digest.removeprefix('sha256:')}.tar", layer.size)
         yield from read_blocks(layer.path)
         yield _padding(layer.size)
     yield from _member("manifest.json", json.dumps(manifest).encode())

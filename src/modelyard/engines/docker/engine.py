@@ -22,15 +22,16 @@ from modelyard.engines.docker.builder_image import (
 )
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import DockerContainers
-from modelyard.engines.docker.dependencies import DependencyPlan, make_dependencies
+from modelyard.engines.docker.dependencies import make_dependencies
+from modelyard.engines.docker.dependency_plan import DependencyPlan
 from modelyard.engines.docker.images import DockerImages
+from modelyard.engines.docker.interpreter import find_interpreter
 from modelyard.engines.docker.measuring import measure_image
 from modelyard.engines.docker.one_container import build_in_one, builds_in_one, one_container_key, plan_one
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.pruning import prune
 from modelyard.engines.docker.sockets import Socket, require_socket
-from modelyard.engines.docker.target import ask_target
-from modelyard.engines.local.home import Home, read_record, write_record
+from modelyard.engines.local.home import Home
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
@@ -77,13 +78,7 @@ class DockerEngine(DelegatingEngine):
         """See ImageBuilder. The base image is asked for its Python once."""
         reference = self._environ.get(BASE_IMAGE) or context.arguments["BASE_IMAGE"]
         base = ensure_base(self.client, reference, discard)
-        record = self._home.root / "pythons" / f"{base.removeprefix('sha256:')}.json"
-        known = read_record(record)
-        if known is None:
-            known = ask_target(self.client, base)
-            record.parent.mkdir(parents=True, exist_ok=True)
-            write_record(record, known)
-        return Target(**known)
+        return find_interpreter(self.client, base).target
 
     def measure(self, reference: str) -> Bill:
         """See ImageStore."""

@@ -56,13 +56,28 @@ def write_source_layer(
     return Layer(path, digest_file(path))
 
 
-def write_files_layer(path: Path, files: Mapping[str, bytes], *, executable: str) -> Layer:
-    """Write a layer of files by their path in the image, owned by root; those below `executable` can be run."""
-    folders = {parent for name in files for parent in PurePosixPath(name.strip("/")).parents if parent.parts}
+def write_files_layer(
+    path: Path, files: Mapping[str, bytes | Path], *, executable: str = "/", links: Mapping[str, str] | None = None
+) -> Layer:
+    """Write a layer of files and symbolic links by their path in the image, owned by root.
+
+    Content that is given can be run below the folder `executable`; files of this machine where they can be here.
+    """
+    links = links or {}
+    parents = {PurePosixPath(name.strip("/")).parent for name in (*files, *links)}
+    folders = {folder for parent in parents for folder in (parent, *parent.parents) if folder.parts}
     with path.open("wb") as file, _new_tar(file) as archive:
         for folder in sorted(folders):
             archive.addfile(_as_layer_member(_folder(str(folder)), uid=0))
+        for name, target in sorted(links.items()):
+            member = tarfile.TarInfo(name.strip("/"))
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            archive.addfile(_as_layer_member(member, uid=0, mode=0o777))
         for name, content in sorted(files.items()):
+            if isinstance(content, Path):
+                mode = 0o755 if content.stat().st_mode & 0o100 else 0o644
+                _add_file(archive, name.strip("/"), content, uid=0, mode=mode)
+                continue
             member = tarfile.TarInfo(name.strip("/"))
             member.size = len(content)
             mode = 0o755 if name.startswith(f"{executable}/") else 0o644
@@ -89,7 +104,7 @@ def write_layer(path: Path, archive: IO[bytes], parent: str, *, is_left_out: Cal
             check_member(name)
             if name.parts and not is_left_out(name):
                 content = source.extractfile(member) if member.isreg() else None
-                modules.setdefault(name.parts[0], set()).update(_importable(name))
+                modules.setdefault(name.parts[0], set()).update(find_modules(name))
                 member.name = str(root / name)
                 if member.islnk():
                     check_member(PurePosixPath(member.linkname))
@@ -240,7 +255,7 @@ def _as_layer_member(member: tarfile.TarInfo, *, uid: int, mode: int | None = No
 _NO_MODULES = (".dist-info", ".pth", ".libs", "__pycache__")
 
 
-def _importable(name: PurePosixPath) -> set[str]:
+def find_modules(name: PurePosixPath) -> set[str]:
     """The top-level module that a file of an environment makes importable: what stands right below site-packages."""
     if "site-packages" not in name.parts[:-1]:
         return set()

@@ -6,7 +6,7 @@ from typing import Any
 
 from modelyard.engines.bill import Bill, LayerSize, bill_packages, is_record
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.dependencies import ENVIRONMENTS
+from modelyard.engines.docker.staging import ENVIRONMENTS
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.protocols import Image
 from modelyard.errors import EngineError

@@ -18,14 +18,20 @@ PLACE = "/opt/modelyard/network"
 """Where builder images have an empty folder to mount on: a mount point made on the fly would be part of a layer."""
 
 NETWORK = "MODELYARD_BUILD_NETWORK"
+# Where uv keeps what it has on this machine: a container has its own places for that.
+_PLACES = frozenset({"UV_CACHE_DIR", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_CACHE_DIR", "UV_TOOL_DIR"})
 _LISTS = re.compile(r"([\s,]+)")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerProfile:
-    """What commands in a container get: variables, mounts, and the engine's network to join."""
+    """What commands in a container get: variables, mounts, and the engine's network to join.
 
+    `host` is what the variables are on this machine.
+    """
+
+    host: Mapping[str, str] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[Folder, ...] = ()
     network: str | None = None
@@ -35,7 +41,8 @@ class ContainerProfile:
 def container_profile(profile: NetworkProfile, environ: Mapping[str, str]) -> Iterator[ContainerProfile]:
     """Lay out a folder with a place for each file and folder that the profile names, to mount as a whole."""
     mounts: dict[str, str] = {}
-    variables = {name: _translate(name, value, mounts) for name, value in profile.variables.items() if value}
+    kept = {name: value for name, value in profile.variables.items() if value and name not in _PLACES}
+    variables = {name: _translate(name, value, mounts) for name, value in kept.items()}
     bundle = next((variables[name] for name in CERTIFICATES[:3] if name in variables), None)
     with TemporaryDirectory(prefix="modelyard-network-") as folder:
         root = Path(folder)
@@ -53,7 +60,8 @@ def container_profile(profile: NetworkProfile, environ: Mapping[str, str]) -> It
             Folder(source=folder, target=PLACE),
             *(Folder(source=s, target=t) for s, t in sorted(mounts.items())),
         )
-        yield ContainerProfile(variables=variables, folders=folders, network=choose_network(profile, environ))
+        network = choose_network(profile, environ)
+        yield ContainerProfile(host=profile.variables, variables=variables, folders=folders, network=network)
 
 
 def choose_network(profile: NetworkProfile, environ: Mapping[str, str]) -> str | None:

@@ -7,7 +7,7 @@ from modelyard.engines.docker.application import IMAGE_LABEL
 from modelyard.engines.docker.builder_image import ROLE_LABEL
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import CONTAINER_LABEL
-from modelyard.engines.docker.dependencies import FRAMEWORKS_LABEL, KEY_LABEL
+from modelyard.engines.docker.dependency_plan import KEY_LABEL, SETUP_LABEL
 from modelyard.engines.docker.old_builders import remove_old_builders
 from modelyard.engines.docker.workshop import WORKSHOP, is_abandoned, remove_container
 from modelyard.engines.protocols import Pruned
@@ -26,14 +26,14 @@ def prune(client: Client) -> Pruned:
     kept = {item["Labels"].get(KEY_LABEL) for item in applications if item not in images}
     others = [item for item in listed if item["Labels"].get(ROLE_LABEL) == "dependencies"]
     environments = [item for item in others if item["Labels"].get(KEY_LABEL) not in kept]
-    in_use = {item["Labels"].get(FRAMEWORKS_LABEL) for item in others if item not in environments}
-    frameworks = [
+    in_use = {item["Labels"].get(SETUP_LABEL) for item in others if item not in environments}
+    setups = [
         item
         for item in listed
-        if item["Labels"].get(ROLE_LABEL) == "frameworks" and item["Labels"].get(FRAMEWORKS_LABEL) not in in_use
+        if item["Labels"].get(ROLE_LABEL) == "setup" and item["Labels"].get(SETUP_LABEL) not in in_use
     ]
-    freed = sum(_own_size(client, item) for item in (*images, *environments, *frameworks))
-    for item in (*images, *environments, *frameworks):
+    freed = sum(_own_size(client, item) for item in (*images, *environments, *setups))
+    for item in (*images, *environments, *setups):
         _remove_image(client, item)
     return Pruned(
         builders=tuple(remove_old_builders(client)),
@@ -58,7 +58,7 @@ def _own_size(client: Client, item: Mapping[str, Any]) -> int:
     """Bytes of the layers that an image adds to the one below."""
     with client.talking("measure the images"):
         history = client.api.history(item["Id"])
-    titles = ("source:", "runtime:") if IMAGE_LABEL in item["Labels"] else ("requirements:", "frameworks:")
+    titles = ("source:", "runtime:") if IMAGE_LABEL in item["Labels"] else ("requirements", "environment:")
     return sum(entry["Size"] for entry in history if entry["CreatedBy"].startswith(titles)) or int(history[0]["Size"])
 
 

@@ -1,0 +1,139 @@
+"""Install requirements for an image on this machine: uv takes wheels that fit the image's Python, nothing is started.
+
+It is the builder's own assemble that does it, as in a container; only what environments are made of is another.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from modelyard.context import BuildContext
+from modelyard.engines.docker.interpreter import Interpreter
+from modelyard.engines.docker.layer import Layer, write_files_layer
+from modelyard.engines.docker.shelves import Shelf
+from modelyard.engines.local.environments import explain_build_failure, find_uv
+from modelyard.engines.local.home import Home
+from modelyard.engines.local.lib import digest_runtime, install_runtime
+from modelyard.engines.local.process import inherit, run_command
+from modelyard.engines.protocols import OnOutput
+from modelyard.errors import BuildError, InputError
+from modelyard.runtime.pythons import TARGET, find_python, is_version
+
+ENVIRONMENTS = "/opt/modelyard/environments"
+"""Where images have them."""
+# uv's words for what has to be built, which only a container of the image can do.
+_NO_WHEEL = ("no usable wheels", "building from source is disabled", "source distributions is disabled")
+
+
+class NeedsContainerError(BuildError):
+    """These requirements can't be installed outside a container; the message says why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A folder of this machine for the environments of an image, and this machine's Python that makes them."""
+
+    root: Path
+    interpreter: Interpreter
+    python: str
+    environ: Mapping[str, str]
+
+    @property
+    def compiler(self) -> str:
+        """What compiles: another one may write other bytes."""
+        return sys.version if self.python == sys.executable else self.python
+
+    def install(self, context: BuildContext, network: Mapping[str, str], on_output: OnOutput) -> None:
+        """Make the environments of a context; raise BuildError with uv's last words."""
+        lib = str(install_runtime(Home.from_environ(self.environ), digest_runtime()))
+        variables = {
+            **inherit(self.environ),
+            **context.arguments,
+            **network,
+            TARGET: f"{self.interpreter.version} {self.interpreter.platform}",
+            "UV": find_uv(self.environ),
+            "UV_COMPILE_BYTECODE": "0",  # only what ends up in a new layer
+            "UV_VENV_RELOCATABLE": "1",  # no path of this machine in any script
+            "PYTHONPATH": lib,
+            "APP_ROOT": str(self.root),
+            "S2I_SOURCE": str(context.source),
+            "MODELYARD_LIB": lib,
+            "MODELYARD_ENVIRONMENTS": str(self.root),
+            "MODELYARD_PYTHON": self.python,
+            "MODELYARD_STAGES": "requirements",
+            "MODELYARD_REQUIREMENTS_FILE": context.about.requirements,
+        }
+        command = ["bash", str(context.scripts / "assemble")]
+        code, last = run_command(command, environ=variables, on_output=on_output)
+        if code and any(words in line for words in _NO_WHEEL for line in last):
+            raise NeedsContainerError("not all of them have a wheel")
+        if code:
+            raise explain_build_failure(context.name, code, last)
+
+    def compile(self, modules: Iterable[str]) -> None:
+        """Compile files below the root for where images have them, on all cores; what can't be stays as it is."""
+        files = [f"{self.root}/{name}\n" for name in modules]
+        count = min(os.cpu_count() or 1, 8)
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(self._compile, (files[start::count] for start in range(count)), range(count)))
+
+    def _compile(self, files: Sequence[str], number: int) -> None:
+        listed = self.root / f".modules-{number}"
+        listed.write_text("".join(files), encoding="utf-8")
+        command = [self.python, "-m", "compileall", "-q", "-s", str(self.root), "-p", ENVIRONMENTS, "-i", str(listed)]
+        # Layers have one fixed time, which a .pyc must not be compared with.
+        command += ["--invalidation-mode", "unchecked-hash"]
+        # Before 3.11, the order of a set in a .pyc is that of its hashes.
+        environ = {**inherit(self.environ), "PYTHONHASHSEED": "0"}
+        subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+    def write(self, path: Path, shelf: Shelf) -> Layer:
+        """Write the layer of a shelf."""
+        place = f"{ENVIRONMENTS}/{shelf.environment}"
+        if not shelf.distributions:
+            return self._write_environment(path, place)
+        contents = {
+            f"{place}/{name}": content
+            for each in shelf.distributions
+            for name, content in each.contents(self.root / shelf.environment).items()
+        }
+        return write_files_layer(path, contents)
+
+    def _write_environment(self, path: Path, place: str) -> Layer:
+        """Write what makes a folder a virtual environment of the image's own Python."""
+        python = PurePosixPath(self.interpreter.path)
+        settings = (
+            f"home = {python.parent}\nimplementation = CPython\nversion_info = {self.interpreter.version}\n"
+            "include-system-site-packages = false\n"
+        )
+        links = {"bin/python": str(python), "bin/python3": "python", f"bin/python{self.interpreter.minor}": "python"}
+        return write_files_layer(
+            path,
+            {f"{place}/pyvenv.cfg": settings.encode()},
+            links={f"{place}/{name}": target for name, target in {"lib64": "lib", **links}.items()},
+        )
+
+
+def open_stage(root: Path, context: BuildContext, interpreter: Interpreter, environ: Mapping[str, str]) -> Stage:
+    """A stage at `root` with a Python of the image's minor version.
+
+    Raises NeedsContainerError where this machine has none, and for requirements that it can't install for the image.
+    """
+    if interpreter.platform is None:
+        raise NeedsContainerError(f"no wheels are known for {interpreter.libc} on {interpreter.machine}")
+    for environment in context.environments:
+        if environment.python and not is_version(interpreter.version, environment.python):
+            raise NeedsContainerError(f"{environment.requirements_file} is for Python {environment.python}")
+        if any("file:" in line for line in environment.requirements):
+            raise NeedsContainerError(f"{environment.requirements_file} names a file")
+    try:
+        python = find_python(
+            interpreter.minor, default=sys.executable, uv=find_uv(environ), environ=environ, asked_by="the image"
+        )
+    except InputError as error:
+        raise NeedsContainerError(error.message) from None
+    return Stage(root=root, interpreter=interpreter, python=python, environ=environ)
