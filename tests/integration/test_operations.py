@@ -19,8 +19,9 @@ pytestmark = pytest.mark.integration
 
 FILES = {
     "p.py": "import os\ndef echo(msg): return msg.payload\ndef whoami(msg): return os.getpid()\ndef fail(msg): 1 / 0\n"
+    "def traced(msg): return [msg.request_id, msg.traceparent]\n"
 }
-ROUTES = "echo:p:echo,whoami:p:whoami,fail:p:fail"
+ROUTES = "echo:p:echo,whoami:p:whoami,fail:p:fail,traced:p:traced"
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 Start = Callable[..., Daemon]
 
@@ -195,6 +196,25 @@ def attributes(span: Any) -> Any:
     """The attributes that are text."""
     found: Mapping[str, str] = {item.key: item.value.string_value for item in span.attributes}
     return found.items()
+
+
+def test_the_models_code_is_told_the_trace(start: Start) -> None:
+    daemon = start().wait_ready()
+    given = f"00-{TRACE}-{'1' * 16}-01"
+    headers = {"traceparent": given, "X-Request-Id": "mine"}
+    v1 = "/v1/models/traced:predict"
+    assert daemon.request("POST", "/traced", b"1", **headers) == (200, ["mine", given])
+    assert daemon.request("POST", v1, b"{}", **headers) == (200, {"predictions": ["mine", given]})
+    assert daemon.request("POST", "/traced", b"1", traceparent="nonsense")[1][1] is None
+
+
+def test_the_models_code_is_within_the_span(start: Start, collector: Collector) -> None:
+    port = collector.server_address[1]
+    daemon = start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}", OTEL_BSP_SCHEDULE_DELAY="100").wait_ready()
+    told = daemon.request("POST", "/traced", b"1", traceparent=f"00-{TRACE}-{'1' * 16}-01")[1][1]
+    assert daemon.stop() == 0
+    span = next(span for span in collector.spans if span.name == "POST /traced")
+    assert told == f"00-{TRACE}-{span.span_id.hex()}-01"
 
 
 def test_without_a_collector_nothing_is_traced(start: Start) -> None:

@@ -9,7 +9,7 @@ from modelyard.probe.imports import ImportCheck
 from modelyard.probe.instances import read_instances
 from modelyard.probe.layout import layout_of_model
 from modelyard.requirements import RequirementLine, read_requirements
-from modelyard.runtime.inspection import find_functions, find_module
+from modelyard.runtime.inspection import describe_functions, find_functions, find_module
 from modelyard.workspace import Kind, ModelDirectory, Workspace, describe
 
 SETUP_FILE = "setup.sh"
@@ -70,10 +70,9 @@ def find_entry(model: ModelDirectory, module: str, function: str, *, place: str,
         )
     names = find_functions(path)
     if function not in names and not {"*", "__getattr__"} & names.keys():
-        known = ", ".join(name for name in names if not name.startswith("_")) or "nothing"
         raise InputError(
             f"{place}: names the function {function!r}, but {describe(path, root=root)} does not define it",
-            hint=f"it defines {known}",
+            hint=f"it defines {describe_functions(path)}",
         )
     return path
 

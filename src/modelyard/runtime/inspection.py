@@ -50,6 +50,13 @@ def find_functions(path: Path) -> dict[str, int]:
     return names
 
 
+def describe_functions(path: Path) -> str:
+    """The functions and classes that a module defines itself, to choose from."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    own = [node.name for node in _flatten(parse_module(path).body) if isinstance(node, kinds)]
+    return ", ".join(dict.fromkeys(name for name in own if not name.startswith("_"))) or "no function"
+
+
 def find_imports(path: Path, *, module: str = "") -> tuple[Import, ...]:
     """The imports that run, unconditionally, when a module is imported; `module` is its own dotted name.
 
@@ -87,9 +94,8 @@ def check_entry(root: Path, module: str, function: str, *, place: str) -> Path:
     names = find_functions(path)
     if function in names or (module, function) in find_lazy_functions(path):
         return path
-    callables = ", ".join(name for name in names if not name.startswith("_")) or "nothing"
     raise InputError(
-        f"{place}: {path.relative_to(root)} defines no {function!r} (it defines {callables})",
+        f"{place}: {path.relative_to(root)} defines no {function!r} (it defines {describe_functions(path)})",
         hint="correct the name of the function",
     )
 

@@ -1,11 +1,18 @@
 """What a train or predict function is called with."""
 
+from __future__ import annotations
+
 
 class Message:
-    """`payload` is what the client sent: the request's payload, or the train run's PAYLOAD."""
+    """`payload` is what the client sent: the request's payload, or the train run's PAYLOAD.
 
-    def __init__(self, payload: object) -> None:
+    `request_id` and `traceparent` (W3C Trace Context) are those of the request, None where the call is for several.
+    """
+
+    def __init__(self, payload: object, *, request_id: str | None = None, traceparent: str | None = None) -> None:
         self.payload = payload
+        self.request_id = request_id
+        self.traceparent = traceparent
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Message) and self.payload == other.payload

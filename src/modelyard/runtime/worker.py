@@ -172,13 +172,13 @@ def answer_job(function: Function, job: Job) -> tuple[dict[str, Any], bytes]:
         from modelyard.runtime.seldon import answer_in_seldon
 
         return answer_in_seldon(function, job.header, job.body, answer)
-    return answer(function, job.body)
+    return answer(function, job.body, job.header)
 
 
-def answer(function: Function, body: bytes) -> tuple[dict[str, Any], bytes]:
+def answer(function: Function, body: bytes, header: Mapping[str, Any] = {}) -> tuple[dict[str, Any], bytes]:
     """Call `function` with the payload that `body` holds; return the answer's header and body.
 
-    A body with the key `payload` is an envelope and is answered by one.
+    A body with the key `payload` is an envelope and is answered by one. `header` is the request's.
     """
     try:
         payload = parse_body(body)
@@ -186,7 +186,9 @@ def answer(function: Function, body: bytes) -> tuple[dict[str, Any], bytes]:
         return {"status": 400, "detail": f"the body is no JSON: {error or 'nested too deep'}"}, b""
     enveloped = isinstance(payload, dict) and "payload" in payload
     try:
-        content = to_json_bytes(function(Message(payload["payload"] if enveloped else payload)))
+        payload = payload["payload"] if enveloped else payload
+        message = Message(payload, request_id=header.get("id"), traceparent=header.get("traceparent"))
+        content = to_json_bytes(function(message))
     except BaseException as error:
         # Everything, sys.exit() and Ctrl-C of a library included: one request must not end the others' process.
         return describe_error(error), b""

@@ -33,6 +33,7 @@ class RunningWorker:
         self._news = self.control.makefile("rb")
         with control, tempfile.TemporaryFile() as clock, self.output.open("wb") as output:
             clock.truncate(8)
+            python = settings.get("python", sys.executable)
             full = {
                 "model": "m",
                 "routes": routes,
@@ -45,7 +46,7 @@ class RunningWorker:
                 **settings,
             }
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "modelyard.runtime.worker", json.dumps(full)],
+                [python, "-m", "modelyard.runtime.worker", json.dumps(full)],
                 cwd=root,
                 env={**os.environ, "PYTHONPATH": str(LIBRARY), "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1"},
                 pass_fds=(control.fileno(), clock.fileno()),

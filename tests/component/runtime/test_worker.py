@@ -1,3 +1,5 @@
+import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -224,3 +226,48 @@ def test_its_imports_are_few() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     heavy = {"asyncio", "dataclasses", "inspect", "logging", "subprocess", "traceback", "http", "flask"}
     assert heavy & set(done.stdout.split()) <= {"traceback"}
+
+
+def find_python(version: str) -> str | None:
+    """An interpreter of this version, where the machine has one that runs."""
+    installed = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions").glob(f"{version}.*/bin/python")
+    found = [shutil.which(f"python{version}"), *map(str, installed)]
+    runs = (path for path in found if path and not subprocess.run([path, "-c", ""], capture_output=True).returncode)
+    return next(runs, None)
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
+def test_it_serves_under_other_pythons(start_worker: Any, version: str) -> None:
+    python = find_python(version)
+    if python is None:
+        pytest.skip(f"there is no Python {version} here")
+    source = """
+        import sys
+        def double(msg): return {"doubled": [2 * value for [value] in msg.payload["instances"]]}
+        def version(msg): return sys.version_info[:2]
+        class Text:
+            def predict(self, X, names):
+                return "text"
+    """
+    files = {"instances.json": '{"instances": [[1], [2], [3]]}'}
+    batch = {"size": {"double": 8}, "wait": {}, "tolerance": 0.0}
+    running = start_worker(
+        source, "double", "version", "Text", files=files, python=python, instances="instances.json", batch=batch
+    )
+    news = running.news()
+    assert (news["state"], news["unbatched"]["double"]) == ("ready", None), running.printed()
+    assert ask(running.client, "double", b'{"instances": [[5]]}') == (200, b'{"doubled":[10]}')
+    assert ask(running.client, "version") == (200, f"[{version.replace('.', ',')}]".encode())
+    assert ask(running.client, "double", b"{")[0] == 400
+    for module in ("forkserver", "bare", "seldon", "seldon_component", "seldon_metrics"):
+        code = f"import modelyard.runtime.{module}"
+        environ = {**os.environ, "PYTHONPATH": str(Path(worker.__file__).parents[2])}
+        subprocess.run([python, "-c", code], env=environ, check=True)
+
+
+def test_the_function_is_told_of_the_request_that_it_answers(start_worker: Any) -> None:
+    running = start_worker("def run(msg): return [msg.request_id, msg.traceparent]", "run")
+    running.news()
+    header = {"route": "run", "id": "a", "traceparent": "00-1-2-01"}
+    assert running.client.call(header, b"{}", timeout=10).body == b'["a","00-1-2-01"]'
+    assert ask(running.client, "run") == (200, b"[null,null]")

@@ -103,10 +103,10 @@ def test_entry_that_exists_gives_its_file(tmp_path):
 
 
 def test_missing_module_and_missing_function_name_the_place(tmp_path):
-    root = write(tmp_path, {"predict.py": "import json\ndef rf(msg): pass\n_x = 1"})
+    root = write(tmp_path, {"predict.py": "import json\ndef rf(msg): pass\nclass Model: pass\n_x = 1"})
     with pytest.raises(InputError, match=r"env:1: no module income\.predict, there is no income/predict\.py"):
         check_entry(root, "income.predict", "rf", place="env:1")
-    with pytest.raises(InputError, match=r"env:2: predict.py defines no 'fr' \(it defines json, rf\)"):
+    with pytest.raises(InputError, match=r"env:2: predict.py defines no 'fr' \(it defines rf, Model\)"):
         check_entry(root, "predict", "fr", place="env:2")
 
 

@@ -65,7 +65,7 @@ def create_app(
     _answer_errors(app, fleet, settings)
     _serve_models(app, fleet, gate, settings)
     operator = Operator(gate, run_dir, patience=settings.load_timeout + _PATIENCE)
-    models = Models(fleet, gate.admit, operator, default=settings.default_route)
+    models = Models(fleet, gate, operator, default=settings.default_route)
     add_protocols(app, models)
     _serve_state(app, fleet, metrics, guard)
     serve_people(app, fleet, guard, describe_protocols(models))
@@ -100,7 +100,7 @@ def _serve_models(app: Flask, fleet: Fleet, gate: Gate, settings: Settings) -> N
         def predict() -> Response:
             gate.admit(route)
             body = take_json_or_form(request, keep=settings.log_payload)
-            return Response(fleet.call(route, body, request_id=g.request_id), mimetype="application/json")
+            return Response(fleet.ask(route, body, gate.describe_request()).body, mimetype="application/json")
 
         return predict
 

@@ -33,19 +33,19 @@ class Fleet:
         """The model behind each route, in the order of the application."""
         return self._models
 
-    def call(self, route: str, body: bytes, *, request_id: str) -> bytes:
-        """Have the route's worker answer; raise Problem with a true status where it does not."""
-        return self.ask(route, body, request_id=request_id).body
+    def ask(self, route: str, body: bytes, about: Mapping[str, str], **header: str) -> Frame:
+        """Have the route's worker answer; raise Problem with a true status where it does not.
 
-    def ask(self, route: str, body: bytes, *, request_id: str, **header: str) -> Frame:
-        """Do so with more in the header, for a protocol; an answer with a body is one, whatever its status."""
+        `about` describes the request, `header` says more for a protocol. An answer with a body is one, whatever its
+        status.
+        """
         name = self._models[route].name
         client = self._clients[name]
         deadline = time.monotonic() + self._settings.request_timeout[route]
         waits = False
         while (left := deadline - time.monotonic()) > 0.0:
             try:
-                frame = client.call({"id": request_id, "route": route, **header}, body, timeout=left)
+                frame = client.call({**about, "route": route, **header}, body, timeout=left)
                 return self.judge(route, frame)
             except NotTakenError:
                 waits = True

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.problems import cause_of
-from modelyard.runtime.gateway.tracing import Tracer, find_trace_id
+from modelyard.runtime.gateway.tracing import Tracer, check_traceparent, find_trace_id
 from modelyard.runtime.logs import fields
 from modelyard.runtime.settings import Settings
 
@@ -55,6 +55,12 @@ class Gate:
     def admit_admin(self) -> None:
         """Let the request at hand in to an admin endpoint; raise Problem, 401 or 403, where its token opens none."""
         self._guard.check_admin(request.headers.get("Authorization"))
+
+    def describe_request(self) -> dict[str, str]:
+        """What the model's worker is told of the request at hand: its id, and the trace that it belongs to."""
+        given = check_traceparent(request.headers.get("traceparent"))
+        traceparent = self._tracer.propagate(g.span) if self._tracer is not None else given
+        return {"id": g.request_id, **({"traceparent": traceparent} if traceparent else {})}
 
     def _receive(self) -> None:
         g.started = time.perf_counter()

@@ -20,6 +20,7 @@ from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.links import Backend, Call, ClientGoneError, Outcome
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.problems import Problem, log_problem, render_problem
+from modelyard.runtime.gateway.tracing import check_traceparent
 from modelyard.runtime.settings import Settings
 from modelyard.runtime.wire import Frame
 
@@ -106,7 +107,7 @@ class HotPath:
         backend = self._by_route[exchange.route]
         if backend.is_full:
             raise Problem(429, "too many requests wait for this model already", retry_after=1)
-        header = {"id": exchange.request_id, "route": exchange.route}
+        header = {"id": exchange.request_id, "route": exchange.route, **exchange.trace}
         call = Call(header, body, exchange.finish, deadline=exchange.deadline(self._settings))
         try:
             backend.send(call)
@@ -118,12 +119,14 @@ class HotPath:
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = ("_hot", "_respond", "_started", "request_id", "route")
+    __slots__ = ("_hot", "_respond", "_started", "request_id", "route", "trace")
 
     def __init__(self, hot: HotPath, route: str, head: Head, respond: Respond) -> None:
         given = head.headers.get(b"x-request-id", b"")
         self.request_id = given.decode() if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.route = route
+        traceparent = check_traceparent(_decode(head.headers.get(b"traceparent")))
+        self.trace = {"traceparent": traceparent} if traceparent else {}
         self._hot = hot
         self._respond = respond
         self._started = time.monotonic()

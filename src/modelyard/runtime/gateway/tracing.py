@@ -33,6 +33,14 @@ class Tracer:
         attributes = {"http.request.method": request.method, "url.path": request.path}
         return self._tracer.start_span(request.method, context=parent, kind=SpanKind.SERVER, attributes=attributes)
 
+    def propagate(self, span: Any) -> str | None:
+        """The `traceparent` of what happens within a span."""
+        from opentelemetry.trace import set_span_in_context
+
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier, context=set_span_in_context(span))
+        return carrier.get("traceparent")
+
     def end(self, span: Any, *, route: str | None, status: int, cause: str | None, request_id: str) -> None:
         """End it with how the request was answered."""
         from opentelemetry.trace import StatusCode
@@ -65,6 +73,11 @@ def make_tracer(environ: Mapping[str, str], *, service: str) -> Tracer | None:
     provider = TracerProvider(resource=Resource.create({"service.name": name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     return Tracer(provider)
+
+
+def check_traceparent(traceparent: str | None) -> str | None:
+    """A W3C `traceparent` header, if it is one."""
+    return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
 def find_trace_id(traceparent: str | None) -> str | None:

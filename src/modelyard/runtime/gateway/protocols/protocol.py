@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from flask import Response, g
+from flask import Response
 
 from modelyard.runtime.gateway.admin import Operator
 from modelyard.runtime.gateway.fleet import Fleet
+from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.orders import Deed
 from modelyard.runtime.status import ModelStatus
@@ -22,14 +23,14 @@ Ask = Callable[..., Frame]
 class Models:
     """The application's models as protocols know them: by the names of their routes."""
 
-    def __init__(self, fleet: Fleet, admit: Callable[[str], None], operator: Operator, *, default: str = "") -> None:
-        """`admit` lets the request at hand in to a route, or raises Problem; `operator` loads and unloads.
+    def __init__(self, fleet: Fleet, gate: Gate, operator: Operator, *, default: str = "") -> None:
+        """`gate` lets the request at hand in to a route, or raises Problem; `operator` loads and unloads.
 
         `default` is the route that a path without a name stands for; where it is empty, the only one there is.
         """
         self.fleet = fleet
         self.operator = operator
-        self._admit = admit
+        self._gate = gate
         self.default = default or (next(iter(fleet.routes)) if len(fleet.routes) == 1 else None)
 
     def find(self, name: str | None) -> str:
@@ -44,8 +45,8 @@ class Models:
     def admit(self, name: str | None) -> Ask:
         """Let the request at hand in to the route of that name; return what asks its worker."""
         route = self.find(name)
-        self._admit(route)
-        return partial(self.fleet.ask, route, request_id=g.request_id)
+        self._gate.admit(route)
+        return partial(self.fleet.ask, route, about=self._gate.describe_request())
 
     def order(self, do: Deed, name: str) -> None:
         """Have the model behind a route loaded or unloaded, where the request at hand may ask for that."""
