@@ -29,17 +29,15 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
     DIRECTORY is a project, or projects/ for every project that has a make_data.py.
     """
     from modelyard.pipeline.data import has_data_script, prepare_data
-    from modelyard.pipeline.subject import find_models
+    from modelyard.pipeline.subject import find_projects
 
-    path = settings.path(directory)
+    projects = find_projects(settings.workspace, settings.path(directory))
     if source is not None:
         from modelyard.pipeline.remote import pull_data
 
-        folder = find_models(settings.workspace, path)[0].path.parent / "data"
-        pull_data(source, folder, Console(verbose=settings.verbose))
+        pull_data(source, settings.workspace.projects_root / projects[0] / "data", Console(verbose=settings.verbose))
         return
-    projects = dict.fromkeys(model.project for model in find_models(settings.workspace, path))
-    chosen = [project for project in projects if has_data_script(settings.workspace, project)] or list(projects)
+    chosen = [project for project in projects if has_data_script(settings.workspace, project)] or projects
     for project in chosen:
         prepare_data(settings.workspace, project, Console(verbose=settings.verbose))
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from modelyard.engines.local.ports import choose_port
 from modelyard.engines.protocols import Engine
 from modelyard.pipeline.building import BuildRequest
 from modelyard.pipeline.data import has_data_script, prepare_data
@@ -35,6 +36,7 @@ def run_demo(
     workspace: Workspace, project: str, engine: Engine, reporter: Reporter, *, host: str, port: int
 ) -> list[DemoRow]:
     """Do everything that `make data train-all generate predict-all test-all stop` does, and reuse what is unchanged."""
+    choose_port(host, port)  # one that is taken is said before the training, not after it
     folder = workspace.projects_root / project
     models = workspace.model_directories(project)
     if has_data_script(workspace, project):

@@ -24,6 +24,14 @@ def find_models(workspace: Workspace, path: Path) -> tuple[ModelDirectory, ...]:
     return (workspace.model_directory(folder),)
 
 
+def find_projects(workspace: Workspace, path: Path) -> tuple[str, ...]:
+    """Every project that `path` stands for; a project's own folder may be without models yet."""
+    folder = path.resolve()
+    if folder.parent == workspace.projects_root and folder.name != COMBINED and folder.is_dir():
+        return (folder.name,)
+    return tuple(dict.fromkeys(model.project for model in find_models(workspace, folder)))
+
+
 def find_subject(workspace: Workspace, path: Path) -> Subject:
     """The one thing to build or serve at `path`: a model directory, or the `all/` of a project or the workspace."""
     folder = path.resolve()

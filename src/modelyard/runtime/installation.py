@@ -77,8 +77,9 @@ def _choose_constraints(
 
 def _plan(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
     """What uv would install: its exit code and what it says."""
-    planned = subprocess.run([*command, "--dry-run"], env=environ, capture_output=True, text=True, check=False)
-    return planned.returncode, planned.stderr
+    with _start([*command, "--dry-run"], environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        said = process.communicate()[1]
+    return process.returncode, said
 
 
 def read_names(requirements: Path) -> dict[str, list[int]]:
@@ -130,10 +131,19 @@ def find_hint(output: Sequence[str]) -> str:
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], int]:
     """Run a command, pass its output on line by line, and return the last lines with the exit code."""
     last: deque[str] = deque(maxlen=_LAST_LINES)
-    with subprocess.Popen(
-        command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with _start(command, environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             last.append(line.rstrip())
     return list(last), process.returncode
+
+
+def _start(command: Sequence[str], environ: Mapping[str, str], *, stdout: int, stderr: int) -> subprocess.Popen[str]:
+    """Start uv; raise ModelyardError where there is none."""
+    try:
+        return subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True)
+    except OSError as error:
+        raise ModelyardError(
+            f"uv can't be run: {command[0]}: {error.strerror}",
+            hint="the variable UV names it: correct it, or unset it to take the one that came with modelyard",
+        ) from None

@@ -102,6 +102,13 @@ def test_missing_root_is_named(assemble):
     assert "APP_ROOT" in ended.stderr
 
 
+def test_an_uv_that_is_not_there_is_an_error_that_names_the_variable(assemble):
+    ended = assemble(SOURCE, UV="/nope")
+    assert ended.returncode != 0
+    assert "uv can't be run: /nope: No such file" in ended.stderr and "the variable UV" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_failing_setup_is_the_end_and_shows_its_exit_code(assemble, tmp_path):
     ended = assemble(SOURCE | {"setup.sh": "echo looking; exit 100"})
     assert ended.returncode != 0

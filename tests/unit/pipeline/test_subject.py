@@ -1,7 +1,7 @@
 import pytest
 
 from modelyard.errors import WorkspaceError
-from modelyard.pipeline.subject import default_tag, find_combined, find_models, find_subject, models_of
+from modelyard.pipeline.subject import default_tag, find_combined, find_models, find_projects, find_subject, models_of
 from tests.conftest import write_files
 
 ENVIRONMENT = "ROUTES={route}:{project}.{name}.predict:predict\n"
@@ -87,3 +87,13 @@ def test_a_folder_without_a_model_says_how_to_make_one(make_workspace):
         with pytest.raises(WorkspaceError, match="no model directory here") as error:
             find_models(workspace, workspace.root / path)
         assert "modelyard new model" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [("projects/new", ("new",)), ("projects/income/rf", ("income",)), (".", ("income", "tumor"))]
+)
+def test_the_data_of_a_project_need_no_model(root, workspace, path, found):
+    write_files(workspace.projects_root, {"new/make_data.py": ""})
+    assert find_projects(workspace, root / path) == found
+    with pytest.raises(WorkspaceError):
+        find_projects(workspace, root / "projects/nothing")
