@@ -363,6 +363,25 @@ class TestRequirements:
         assert "---> requirements: 3 layers, 0 of them are there, write the others" in lines
         assert again["Id"] == other["Id"]
 
+    def test_podman_has_the_same_layers_and_the_health_check(self, docker, stage, image_engines):
+        environ = docker.client.environ | image_engines("podman")
+        podman = open_engine("podman", environ)
+        assert isinstance(podman, DockerEngine)
+        try:
+            layers = []
+            for engine in (docker, podman):
+                image = engine.build(stage(folder=engine.name), tag="demo")
+                found = engine.client.api.inspect_image(f"sha256:{image.id}")
+                layers.append(found["RootFS"]["Layers"][-4:])
+            assert layers[0] == layers[1]
+            api = podman.client.api
+            own = api.get(f"{api.base_url}/v4.0.0/libpod/images/{image.id}/json").json()
+            assert own["Healthcheck"]["Test"][0] == "CMD"
+        finally:
+            for image in podman.images():
+                podman.remove(image.id)
+            podman.prune()
+
     def test_what_has_to_be_built_is_built_in_a_container(self, build, tmp_path):
         folder = tmp_path / "links"
         folder.mkdir()

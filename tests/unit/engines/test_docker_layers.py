@@ -182,17 +182,24 @@ class TestImage:
         assert len(describe_layers(HISTORY, 3)) == 3
         assert all("empty_layer" not in item for item in describe_layers(HISTORY, 3))
 
-    def test_archive_has_the_new_layer_alone(self, tmp_path):
+    def test_archive_has_the_new_layer_alone_and_a_manifest_for_each_engine(self, tmp_path):
         layer = write_files_layer(tmp_path / "l.tar", {"/a/b": b"1" * 700}, executable="/x")
         config = make_config(PARENT, HISTORY, Change(layers=[("source", layer)]))
         data = b"".join(stream_archive(config, Change(layers=[("source", layer)])))
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             contents = {member.name: archive.extractfile(member).read() for member in archive}
-        (manifest,) = json.loads(contents["manifest.json"])
-        assert manifest["Layers"] == ["0" * 64 + ".tar", f"{layer.digest[7:]}.tar"]
-        assert set(contents) == {manifest["Config"], manifest["Layers"][1], "manifest.json"}
-        assert contents[manifest["Layers"][1]] == layer.path.read_bytes()
-        assert image_id(config) == f"sha256:{hashlib.sha256(contents[manifest['Config']]).hexdigest()}"
+        (saved,) = json.loads(contents["manifest.json"])
+        assert saved["Layers"] == ["blobs/sha256/" + "0" * 64, f"blobs/sha256/{layer.digest[7:]}"]
+        (described,) = json.loads(contents["index.json"])["manifests"]
+        blob = f"blobs/sha256/{described['digest'][7:]}"
+        assert hashlib.sha256(contents[blob]).hexdigest() == described["digest"][7:]
+        manifest = json.loads(contents[blob])
+        assert [each["digest"] for each in manifest["layers"]] == ["sha256:" + "0" * 64, layer.digest]
+        assert manifest["config"]["digest"] == image_id(config)
+        names = {"oci-layout", "index.json", "manifest.json", blob, saved["Config"], saved["Layers"][1]}
+        assert set(contents) == names
+        assert contents[saved["Layers"][1]] == layer.path.read_bytes()
+        assert image_id(config) == f"sha256:{hashlib.sha256(contents[saved['Config']]).hexdigest()}"
 
     def test_layers_that_the_engine_has_are_named_and_not_sent(self, tmp_path):
         layer = write_files_layer(tmp_path / "l.tar", {"/a": b"1"})
@@ -202,7 +209,9 @@ class TestImage:
         config = make_config(PARENT, HISTORY, part)
         assert config == make_config(PARENT, HISTORY, whole)
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream_archive(config, part)))) as archive:
-            assert [name for name in archive.getnames() if name.endswith(".tar")] == [f"{layer.digest[7:]}.tar"]
+            names = archive.getnames()
+        assert f"blobs/sha256/{layer.digest[7:]}" in names
+        assert f"blobs/sha256/{below.digest[7:]}" not in names
 
 
 class TestInstructions:

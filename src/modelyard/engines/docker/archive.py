@@ -1,7 +1,9 @@
 """An image on top of one that the engine has: its configuration, and the archive that brings new layers.
 
-The archive is that of `docker save` without the layers below, which the engine has already:
-https://github.com/moby/docker-image-spec/blob/main/spec.md
+The archive is that of `docker save` without the layers below, which the engine has already. Docker reads its
+manifest.json (https://github.com/moby/docker-image-spec/blob/main/spec.md), Podman its index.json, because that names
+layers by digest, so that those it has are not looked for
+(https://github.com/opencontainers/image-spec/blob/main/image-layout.md).
 """
 
 import hashlib
@@ -69,7 +71,7 @@ def make_config(parent: Mapping[str, Any], history: Sequence[Mapping[str, Any]],
     }
     if parent.get("Variant"):
         document["variant"] = parent["Variant"]
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    return _encode(document)
 
 
 _INHERITED = ("Entrypoint", "ExposedPorts", "Healthcheck", "OnBuild", "Shell", "StopSignal", "Volumes", "WorkingDir")
@@ -113,19 +115,47 @@ def _only_sets_values(created_by: str) -> bool:
 _VALUES = re.compile("ARG|CMD|ENTRYPOINT|ENV|EXPOSE|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|SHELL|STOPSIGNAL|USER|VOLUME")
 
 
-def stream_archive(config: bytes, change: Change, *, tags: Sequence[str] = ()) -> Iterator[bytes]:
-    """The archive to load: the configuration, the new layers, and the manifest that joins them."""
-    diff_ids = json.loads(config)["rootfs"]["diff_ids"]
-    names = [f"{digest.removeprefix('sha256:')}.tar" for digest in diff_ids]
-    config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = [{"Config": config_name, "RepoTags": list(tags) or None, "Layers": names}]
-    yield from _member(config_name, config)
+def stream_archive(config: bytes, change: Change) -> Iterator[bytes]:
+    """The archive to load: the configuration, the new layers, and the manifests that join them."""
+    sizes = {layer.digest: layer.size for _, layer in change.layers}
+    digests = json.loads(config)["rootfs"]["diff_ids"]
+    layers = [_describe("image.rootfs.diff.tar", digest, sizes.get(digest, 0)) for digest in digests]
+    manifest = _encode(
+        {
+            "schemaVersion": 2,
+            "mediaType": f"{_DOCKER}.distribution.manifest.v2+json",
+            "config": _describe("container.image.v1+json", image_id(config), len(config)),
+            "layers": layers,
+        }
+    )
+    index = [_describe("distribution.manifest.v2+json", image_id(manifest), len(manifest))]
+    saved = [{"Config": _blob(image_id(config)), "RepoTags": None, "Layers": [*map(_blob, digests)]}]
+    yield from _member("oci-layout", _encode({"imageLayoutVersion": "1.0.0"}))
+    yield from _member("index.json", _encode({"schemaVersion": 2, "manifests": index}))
+    yield from _member("manifest.json", _encode(saved))
+    for blob in (manifest, config):
+        yield from _member(_blob(image_id(blob)), blob)
     for _, layer in change.layers:
-        yield _header(f"{layer.digest.removeprefix('sha256:')}.tar", layer.size)
+        yield _header(_blob(layer.digest), layer.size)
         yield from read_blocks(layer.path)
         yield _padding(layer.size)
-    yield from _member("manifest.json", json.dumps(manifest).encode())
     yield bytes(2 * _BLOCK)
+
+
+_DOCKER = "application/vnd.docker"
+
+
+def _describe(kind: str, digest: str, size: int) -> dict[str, object]:
+    """Docker's own kinds of content: in those of OCI there is no health check."""
+    return {"mediaType": f"{_DOCKER}.{kind}", "digest": digest, "size": size}
+
+
+def _blob(digest: str) -> str:
+    return f"blobs/{digest.replace(':', '/')}"
+
+
+def _encode(document: object) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def image_id(config: bytes) -> str:

@@ -79,9 +79,8 @@ class Client:
 
     @property
     def loads_parts(self) -> bool:
-        """Whether an image archive may leave out the layers that the engine has: Docker's own image store allows it."""
-        snapshotter = any("snapshotter" in str(value) for _, value in self.info.get("DriverStatus") or ())
-        return not self.is_podman and not snapshotter
+        """Whether an image archive may leave out the layers that the engine has: not where containerd keeps images."""
+        return not any("snapshotter" in str(value) for _, value in self.info.get("DriverStatus") or ())
 
     def list_images(self, label: str) -> list[Mapping[str, Any]]:
         """The images of the namespace that have a label, or a label of that value (`key=value`)."""

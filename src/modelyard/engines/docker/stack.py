@@ -1,4 +1,4 @@
-"""Put layers on an image: exactly, by loading an archive, where the engine can; else by copying it in and a commit."""
+"""Put layers on an image: exactly, by loading an archive; by a container and a commit where only that is possible."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,8 +16,7 @@ def stack_layers(client: Client, parent: str, change: Change) -> str:
 
     Loaded, the same change on the same parent gives the same id on every machine. Committed, the id has the time in it.
     """
-    with client.talking(f"look at {parent}"):
-        below: Mapping[str, Any] = client.api.inspect_image(parent)
+    below = _inspect(client, parent)
     if client.loads_parts:
         return _load(client, below, change)
     with open_workshop(client, parent, start=False, title=change.title) as workshop:
@@ -27,6 +26,16 @@ def stack_layers(client: Client, parent: str, change: Change) -> str:
         command = change.command if change.command is not None else below["Config"].get("Cmd") or ()
         user = below["Config"].get("User") or "0"
         return workshop.commit(title=change.title, changes=_instructions(change, command, user))
+
+
+def _inspect(client: Client, image: str) -> Mapping[str, Any]:
+    """What the engine tells of an image; Podman leaves the health check out of its answers in Docker's format."""
+    with client.talking(f"look at {image}"):
+        found: dict[str, Any] = client.api.inspect_image(image)
+        if client.is_podman:
+            own = client.api.get(f"{client.api.base_url}/v4.0.0/libpod/images/{found['Id']}/json").json()
+            found["Config"]["Healthcheck"] = own.get("Healthcheck")
+    return found
 
 
 def _load(client: Client, below: Mapping[str, Any], change: Change) -> str:
