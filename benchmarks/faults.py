@@ -1,18 +1,21 @@
 """What healthy routes notice of the others' faults, and whether every request gets a true status.
 
-    .venv/bin/python benchmarks/faults.py [--seconds 10] [--faults kill hang leak overload slow stop] [--json]
+    .venv/bin/python benchmarks/faults.py [--seconds 60] [--faults kill hang leak overload slow stop] [--json]
 
-One daemon with a healthy route, `double`, and a faulty one. First the healthy route is loaded alone; then once for each
-fault, which is caused meanwhile:
+For each fault there is a daemon of two models that import scikit-learn and pandas, as models do. Half of the time a
+calm twin of the fault is under way, with the same clients at the same rate; then the fault itself. So what is compared
+is what the fault does to the healthy route, `double`, not what the clients' own share of the machine does.
 
-- kill: SIGKILL for the faulty route's worker every second, under load
-- hang: requests that never end, with REQUEST_TIMEOUT=2
-- leak: a route that keeps 20 MB a request, with MEMORY_LIMIT=200M
-- overload: more clients at the faulty route than its queue takes
-- slow: 1,000 clients that send a byte a second
-- stop: SIGTERM under load, last
+- kill: SIGKILL for the faulty route's worker every second; calm: none
+- hang: requests that never end, with REQUEST_TIMEOUT=2; calm: requests that compute as much, and end
+- leak: a route that keeps 20 MB a request, with MEMORY_LIMIT=400M; calm: one that keeps nothing
+- overload: three times the requests that a route can answer; calm: as many, to a route that can
+- slow: 1,000 clients that send a byte a second; calm: 1,000 that send nothing
+- stop: SIGTERM; calm: none
 
-Counts the statuses of each route, answers that were wrong, and requests that got no answer (`lost`).
+Counts the statuses of each route in the second half, answers that were wrong, and requests that got no answer
+(`lost`): a connection that is closed before the first byte of an answer counts, one that is refused after SIGTERM does
+not.
 """
 
 import argparse
@@ -22,7 +25,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -32,54 +34,72 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from serve import CACHE, has_environment
+
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 5986
+_SETTLING = 5.0  # the worker that came first is replaced by a fork
 TRUE = {200, 429, 502, 503, 504}
+FAULTS = ("kill", "hang", "leak", "overload", "slow", "stop")
 GOOD = """
+import pandas, sklearn.linear_model
 def double(msg):
     return {"doubled": [2 * value for [value] in msg.payload["instances"]]}
 """
 BAD = """
 import os, time
+import pandas, sklearn.linear_model
 kept = []
+def answer(msg):
+    return {"doubled": [2 * value for [value] in msg.payload["instances"]]}
 def pid(msg):
     return os.getpid()
 def work(msg):
     time.sleep(0.005)
-    return {"doubled": [2 * value for [value] in msg.payload["instances"]]}
+    return answer(msg)
+def compute(msg):
+    until = time.monotonic() + 1.0
+    while "instances" in msg.payload and time.monotonic() < until:
+        pass
+    return answer(msg)
 def hang(msg):
-    while msg.payload.get("instances"):
+    while "instances" in msg.payload:
         pass
 def leak(msg):
     kept.append(bytearray(20 << 20 if "instances" in msg.payload else 0))
-    return {"doubled": [2 * value for [value] in msg.payload["instances"]]}
+    return work(msg)
 """
-NAMES = {"good": ["double"], "bad": ["pid", "work", "hang", "leak"]}
+NAMES = {"good": ["double"], "bad": ["pid", "work", "narrow", "compute", "hang", "leak"]}
+# By fault: the route of the faulty half, that of the calm half, and the requests a second.
+LOADS = {
+    "kill": ("work", "work", 100),
+    "hang": ("hang", "compute", 8),
+    "leak": ("leak", "work", 20),
+    "overload": ("narrow", "work", 500),
+    "slow": (None, None, 0),
+    "stop": ("work", "work", 100),
+}
 
 
 def main() -> None:
     """Cause the faults and print what came of them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--faults", nargs="+", default=["kill", "hang", "leak", "overload", "slow", "stop"])
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--faults", nargs="+", default=FAULTS, choices=FAULTS)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    figures = []
+    if not has_environment("models"):
+        raise SystemExit(1)
     with tempfile.TemporaryDirectory(prefix="my-faults-") as folder:
-        for fault in ["none", *options.faults]:
+        for fault in options.faults:
             with daemon(Path(folder, fault)) as process:
-                figures.append({"fault": fault, **asyncio.run(cause(fault, process, options.seconds))})
-    if options.json:
-        print(json.dumps(figures, indent=1))
-        return
-    alone = figures[0]["healthy p99 ms"]
-    for one in figures:
-        one["p99 / alone"] = round(one["healthy p99 ms"] / alone, 2)
-        print("  ".join(f"{name}: {value}" for name, value in one.items()))
+                found = {"fault": fault, **asyncio.run(compare(fault, process, options.seconds / 2))}
+            line = "  ".join(f"{name}: {value}" for name, value in found.items())
+            print(json.dumps(found) if options.json else line, flush=True)
 
 
 class Load:
-    """Clients in a closed loop at one route, each on a kept connection."""
+    """Requests at one route, on connections that are kept; `pause` apart in a closed loop, or at a rate."""
 
     def __init__(self, route: str) -> None:
         self.route = route
@@ -88,74 +108,114 @@ class Load:
         self.wrong = 0
         self.lost = 0
         self.is_over = False
+        self._kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
-    async def run(self, clients: int, *, pause: float = 0.0) -> None:
-        """Ask until it is over."""
-        await asyncio.gather(*(self._ask(pause) for _ in range(clients)))
+    async def repeat(self, clients: int, *, pause: float) -> None:
+        """Ask again and again, with so many clients, until it is over."""
 
-    async def _ask(self, pause: float) -> None:
-        connection = None
-        while not self.is_over:
-            value = random.randrange(1 << 30)
-            try:
-                connection = connection or await asyncio.open_connection("127.0.0.1", PORT)
-            except OSError:
-                return  # the daemon has stopped: this request was never accepted
-            started = time.perf_counter()
-            try:
-                status, body = await request(*connection, self.route, {"instances": [[value]]})
-            except (OSError, asyncio.IncompleteReadError) as error:
-                # A kept connection may be closed while it is idle; a request that got half an answer is lost.
-                self.lost += bool(getattr(error, "partial", b""))
-                connection = None
-                continue
-            self.seconds.append(time.perf_counter() - started)
-            self.statuses[status] += 1
-            self.wrong += status == 200 and json.loads(body) != {"doubled": [2 * value]}
-            await asyncio.sleep(pause)
+        async def ask() -> None:
+            while not self.is_over:
+                await self.ask()
+                await asyncio.sleep(pause)
+
+        await asyncio.gather(*(ask() for _ in range(clients)))
+
+    async def run(self, rate: float) -> None:
+        """Ask so many times a second, whether it is answered or not, until it is over."""
+        started, count = time.monotonic(), 0
+        async with asyncio.TaskGroup() as group:
+            while not self.is_over:
+                while count < rate * (time.monotonic() - started):
+                    count += 1
+                    group.create_task(self.ask())
+                await asyncio.sleep(0.002)
+
+    async def ask(self) -> None:
+        """Send one request, and judge its answer."""
+        value = random.randrange(1 << 30)
+        try:
+            connection = self._kept.pop() if self._kept else await asyncio.open_connection("127.0.0.1", PORT)
+        except OSError:
+            self.is_over = True  # the daemon has stopped: this request was never accepted
+            return
+        started = time.perf_counter()
+        try:
+            status, body, is_kept = await request(*connection, self.route, {"instances": [[value]]})
+        except (OSError, asyncio.IncompleteReadError):
+            self.lost += 1
+            return
+        self.seconds.append(time.perf_counter() - started)
+        self.statuses[status] += 1
+        self.wrong += status == 200 and json.loads(body) != {"doubled": [2 * value]}
+        if is_kept:
+            self._kept.append(connection)
+        else:
+            connection[1].close()
+
+    def quantile(self, share: float) -> float:
+        """The latency that this share of the requests stayed below, in milliseconds."""
+        return sorted(self.seconds)[int(len(self.seconds) * share)] * 1e3
 
 
 async def request(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, route: str, payload: object
-) -> tuple[int, bytes]:
-    """Send one request and read its answer."""
+) -> tuple[int, bytes, bool]:
+    """Send one request; return its status, its body, and whether the connection is kept."""
     body = json.dumps(payload).encode()
     writer.write(b"POST /%b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (route.encode(), len(body), body))
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    return int(head.split(b" ")[1]), await reader.readexactly(length)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = int(head.split(b"content-length:")[1].split(b"\r\n")[0])
+    return int(head.split(b" ")[1]), await reader.readexactly(length), b"connection: close" not in head
 
 
-async def cause(fault: str, process: "subprocess.Popen[bytes]", seconds: float) -> dict[str, object]:
-    """Load the healthy route, cause a fault, and tell what came of it."""
-    healthy = Load("double")
-    faulty = Load({"hang": "hang", "leak": "leak"}.get(fault, "work"))
-    tasks = [asyncio.create_task(healthy.run(4, pause=0.005))]
-    if fault not in ("none", "slow"):
-        tasks.append(asyncio.create_task(faulty.run(200 if fault == "overload" else 8, pause=0.002)))
-    if fault == "kill":
-        tasks.append(asyncio.create_task(kill_workers(healthy)))
-    if fault == "slow":
-        tasks += [asyncio.create_task(be_slow(healthy)) for _ in range(1000)]
-    await asyncio.sleep(seconds / 2 if fault == "stop" else seconds)
-    exit_code = None
-    if fault == "stop":
-        process.terminate()
-        exit_code = await asyncio.to_thread(process.wait, 30)
-    healthy.is_over = faulty.is_over = True
-    await asyncio.gather(*tasks)
-    times = sorted(healthy.seconds)
-    statuses = {load.route: dict(load.statuses) for load in (healthy, faulty) if load.statuses}
-    untrue = sum(n for load in (healthy, faulty) for status, n in load.statuses.items() if status not in TRUE)
+async def compare(fault: str, process: "subprocess.Popen[bytes]", seconds: float) -> dict[str, object]:
+    """Load the healthy route, first beside the fault's calm twin, then beside the fault."""
+    faulty_route, calm_route, rate = LOADS[fault]
+    calm, _ = await load(seconds, calm_route, rate, idle=1000 if fault == "slow" else 0)
+    healthy, faulty = await load(seconds, faulty_route, rate, fault=fault, process=process)
+    loads = [one for one in (healthy, faulty) if one is not None]
+    exit_code = await asyncio.to_thread(process.wait, 30) if fault == "stop" else None
     return {
-        "healthy p50 ms": round(times[len(times) // 2] * 1e3, 2),
-        "healthy p99 ms": round(times[int(len(times) * 0.99)] * 1e3, 2),
-        "statuses": statuses,
-        "wrong": healthy.wrong + faulty.wrong,
-        "lost": healthy.lost + faulty.lost,
-        "untrue": untrue,
+        "healthy p50 ms": round(healthy.quantile(0.5), 2),
+        "healthy p99 ms": round(healthy.quantile(0.99), 2),
+        "calm p99 ms": round(calm.quantile(0.99), 2),
+        "p99 / calm": round(healthy.quantile(0.99) / calm.quantile(0.99), 2),
+        "statuses": {one.route: dict(one.statuses) for one in loads},
+        "wrong": sum(one.wrong for one in loads),
+        "lost": sum(one.lost for one in loads),
+        "untrue": sum(n for one in loads for status, n in one.statuses.items() if status not in TRUE)
+        + sum(n for status, n in healthy.statuses.items() if status != 200),
         **({} if exit_code is None else {"exit code": exit_code}),
     }
+
+
+async def load(
+    seconds: float,
+    route: str | None,
+    rate: float,
+    *,
+    idle: int = 0,
+    fault: str = "",
+    process: "subprocess.Popen[bytes] | None" = None,
+) -> tuple[Load, Load | None]:
+    """Have clients ask the healthy route, and another one at a rate, while a fault is caused; return both loads."""
+    healthy, other = Load("double"), None if route is None else Load(route)
+    tasks = [asyncio.create_task(healthy.repeat(4, pause=0.005))]
+    if other is not None:
+        tasks.append(asyncio.create_task(other.run(rate)))
+    if fault == "kill":
+        tasks.append(asyncio.create_task(kill_workers(healthy)))
+    if fault == "slow" or idle:
+        tasks += [asyncio.create_task(be_slow(healthy, silent=bool(idle))) for _ in range(1000)]
+    await asyncio.sleep(seconds / 2 if fault == "stop" else seconds)
+    if fault == "stop" and process is not None:
+        process.terminate()
+        await asyncio.sleep(min(3.0, seconds / 2))
+    healthy.is_over = True
+    if other is not None:
+        other.is_over = True
+    await asyncio.gather(*tasks)
+    return healthy, other
 
 
 async def kill_workers(load: Load) -> None:
@@ -163,40 +223,38 @@ async def kill_workers(load: Load) -> None:
     while not load.is_over:
         with suppress(OSError, asyncio.IncompleteReadError):
             reader, writer = await asyncio.open_connection("127.0.0.1", PORT)
-            status, body = await request(reader, writer, "pid", {})
+            status, body, _ = await request(reader, writer, "pid", {})
             writer.close()
             if status == 200:
                 os.kill(json.loads(body), signal.SIGKILL)
         await asyncio.sleep(1)
 
 
-async def be_slow(load: Load) -> None:
-    """Send a request a byte a second."""
+async def be_slow(load: Load, *, silent: bool) -> None:
+    """Send a request a byte a second, or nothing at all."""
     with suppress(OSError):
         _, writer = await asyncio.open_connection("127.0.0.1", PORT)
         for byte in b"POST /double HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"a" * 3600:
             if load.is_over:
-                return
-            writer.write(bytes([byte]))
+                break
+            if not silent:
+                writer.write(bytes([byte]))
             await asyncio.sleep(1)
+        writer.close()
 
 
 @contextmanager
 def daemon(root: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a daemon while inside."""
     environments = root / "environments"
+    environments.mkdir(parents=True)
     for name in ("default", "gateway"):
-        (environments / name / "bin").mkdir(parents=True)
-        python = environments / name / "bin" / "python"
-        python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-        python.chmod(0o755)
+        (environments / name).symlink_to(CACHE / "models")
     (root / ".s2i").mkdir()
     instances = json.dumps({"instances": [[1], [2], [3]]})
     models = []
     for name, routes in NAMES.items():
-        (root / f"{name}.json").write_text(
-            instances if name == "good" else '{"note": "no rows: nothing hangs or leaks at warm-up"}'
-        )
+        (root / f"{name}.json").write_text(instances if name == "good" else "{}")  # nothing hangs or leaks at warm-up
         models.append(
             {"name": name, "path": ".", "environment": "default", "routes": routes, "instances": f"{name}.json"}
         )
@@ -209,12 +267,16 @@ def daemon(root: Path) -> "Iterator[subprocess.Popen[bytes]]":
         "APP_ROOT": str(root),
         "MODELYARD_LIB": str(ROOT / "src"),
         "MODELYARD_ENVIRONMENTS": str(environments),
-        "ROUTES": ",".join(f"{route}:{name}:{route}" for name, routes in NAMES.items() for route in routes),
+        "ROUTES": ",".join(
+            f"{route}:{name}:{'work' if route == 'narrow' else route}"
+            for name, routes in NAMES.items()
+            for route in routes
+        ),
         "HOST": "127.0.0.1",
         "PORT": str(PORT),
         "REQUEST_TIMEOUT": "2",
-        "MEMORY_LIMIT": "leak=200M",
-        "BATCH_SIZE": "64,hang=1,leak=1,pid=1",
+        "MEMORY_LIMIT": "leak=400M",
+        "BATCH_SIZE": "64,narrow=1,compute=1,hang=1,leak=1,pid=1",
     }
     script = ROOT / "builders" / "daemon" / "s2i" / "bin" / "run"
     with (root / "log").open("wb") as log:
@@ -229,12 +291,13 @@ def daemon(root: Path) -> "Iterator[subprocess.Popen[bytes]]":
 
 def wait_until_ready() -> None:
     """Poll /readyz."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{PORT}/readyz", timeout=1):
+            time.sleep(_SETTLING)
             return
         time.sleep(0.05)
-    raise SystemExit("the daemon was not ready after 30 s")
+    raise SystemExit("the daemon was not ready after 60 s")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 """The daemon's figures beside its peers', measured in turns in one run.
 
     .venv/bin/python benchmarks/serve.py [--seconds 5] [--rounds 3] [--connections 1 16 64] [--models lr rf xgb]
-                                         [--peers daemon flask mlserver] [--json]
+                                         [--peers daemon flask mlserver] [--shapes one memory routes] [--json]
 
 Requests per second and latencies of one row a request, sent by wrk: our daemon, plain Flask + gunicorn with two sync
 workers as people write it, and MLServer with adaptive batching where it can be installed. `gateway` is our daemon with
 a function that returns its input, beside plain Flask that does nothing. Figures on a shared machine are noisy: each is
 the median of the rounds, the peers take turns within a round, and what counts are the ratios.
+
+With `--shapes`, other figures in their place: `one` connection's latency above the bare function's and beside Flask's,
+the `memory` of four models beside Flask's (proportional set sizes), and fifty `routes`.
 
 The environments are made once, by uv, in ~/.cache/modelyard-benchmarks.
 """
@@ -28,6 +31,8 @@ from statistics import median
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from shapes import SETTLING, SHAPES, stopping, wait_ready
+
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "benchmarks" / "peers"
 DATA = ROOT / "projects" / "finance_income_prediction" / "data" / "adult_income-prepped.csv"
@@ -48,6 +53,7 @@ def main() -> None:
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--models", nargs="+", default=["gateway", "lr", "rf", "xgb"])
     parser.add_argument("--peers", nargs="+", default=["daemon", "flask", "mlserver"])
+    parser.add_argument("--shapes", nargs="+", default=(), choices=SHAPES)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     if not shutil.which("wrk"):
@@ -55,6 +61,10 @@ def main() -> None:
     peers = [peer for peer in options.peers if has_environment("mlserver" if peer == "mlserver" else "models")]
     with tempfile.TemporaryDirectory(prefix="modelyard-serve-") as folder:
         bench = Bench(Path(folder), seconds=options.seconds, rounds=options.rounds)
+        for shape in options.shapes:
+            print(json.dumps({shape: SHAPES[shape](bench)}, indent=1), flush=True)
+        if options.shapes:
+            return
         figures = [figure for model in options.models for figure in bench.measure(model, peers, options.connections)]
     print(json.dumps(figures, indent=1) if options.json else render(figures))
 
@@ -106,25 +116,43 @@ class Bench:
                 process.wait(30)
 
     def start_daemon(self, model: str) -> subprocess.Popen[bytes]:
-        """Our daemon, as the builder image's run script starts it."""
-        root = self.folder / f"daemon-{model}"
+        """Our daemon, with one model."""
+        return self.start_daemon_of({"echo": "echo"} if model == "gateway" else {model: model})
+
+    @contextmanager
+    def serving(self, functions: Mapping[str, str], *, settles: bool = True) -> Iterator[subprocess.Popen[bytes]]:
+        """Have our daemon serve many models while inside."""
+        with stopping(self.start_daemon_of(functions)) as process:
+            wait_ready(300)
+            time.sleep(SETTLING if settles else 0.0)
+            yield process
+
+    def run_python(self, code: str, *arguments: str) -> str:
+        """What Python code prints in the environment of the models, with as many threads as a worker has."""
+        environ = {**os.environ, "BENCHMARK_MODELS": str(self.models), "PYTHONPATH": str(PEERS)}
+        command = [python("models"), "-c", code, *arguments]
+        return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+
+    def start_daemon_of(self, functions: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Our daemon, as the builder image's run script starts it, with a model for each route."""
+        root = Path(tempfile.mkdtemp(prefix="daemon-", dir=self.folder))
         environments = root / "environments"
-        environments.mkdir(parents=True)
+        environments.mkdir()
         for name in ("default", "gateway"):
             (environments / name).symlink_to(CACHE / "models")
         for name in ("adult", "daemon_app"):
             shutil.copy(PEERS / f"{name}.py", root)
-        route = "echo" if model == "gateway" else model
         (root / ".s2i").mkdir()
-        entry = {"name": model, "path": ".", "environment": "default", "routes": [route], "instances": "instances.json"}
-        document = {"schema": 1, "name": "benchmark", "kind": "predict", "models": [entry]}
+        common = {"path": ".", "environment": "default", "instances": "instances.json"}
+        entries = [{"name": route, "routes": [route], **common} for route in functions]
+        document = {"schema": 1, "name": "benchmark", "kind": "predict", "models": entries}
         (root / ".s2i" / "application.json").write_text(json.dumps(document))
         (root / "instances.json").write_text(json.dumps({"instances": self.rows[:5]}))
         environ = {
             "APP_ROOT": str(root),
             "MODELYARD_LIB": str(ROOT / "src"),
             "MODELYARD_ENVIRONMENTS": str(environments),
-            "ROUTES": f"{route}:daemon_app:{route}",
+            "ROUTES": ",".join(f"{route}:daemon_app:{function}" for route, function in functions.items()),
             "HOST": "127.0.0.1",
             "PORT": str(PORTS["daemon"]),
         }

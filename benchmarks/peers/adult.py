@@ -33,7 +33,7 @@ def predict(name, instances):
 def train(data, folder):
     """Train every pipeline on the file `data`."""
     from sklearn.compose import make_column_selector, make_column_transformer
-    from sklearn.ensemble import RandomForestClassifier
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -45,6 +45,7 @@ def train(data, folder):
         "lr": LogisticRegression(max_iter=500),
         "rf": RandomForestClassifier(100, max_depth=10, random_state=0),
         "xgb": XGBClassifier(n_estimators=100, max_depth=6),
+        "et": ExtraTreesClassifier(100, max_depth=10, random_state=0),
     }.items():
         encode = make_column_transformer(
             (StandardScaler(), make_column_selector(dtype_include="number")),

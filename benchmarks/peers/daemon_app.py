@@ -18,6 +18,11 @@ def rf(msg):
     return {"predictions": predict("rf", msg.payload["instances"])}
 
 
+def et(msg):
+    """Answer by extremely randomised trees."""
+    return {"predictions": predict("et", msg.payload["instances"])}
+
+
 def xgb(msg):
     """Answer by gradient boosting."""
     return {"predictions": predict("xgb", msg.payload["instances"])}

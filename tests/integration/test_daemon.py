@@ -316,6 +316,18 @@ def test_sigterm_waits_for_a_long_request(start_pair: StartDaemon) -> None:
     assert answers == [(200, "rested")]
 
 
+def test_a_request_that_meets_sigterm_on_a_kept_connection_is_answered(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    connection = HTTPConnection("127.0.0.1", daemon.port, timeout=20)
+    connection.request("POST", "/echo", body=b"1")
+    assert connection.getresponse().read() == b"1"
+    daemon.process.terminate()
+    connection.request("POST", "/echo", body=b"2")
+    response = connection.getresponse()
+    assert (response.status, response.read(), response.headers["Connection"]) == (200, b"2", "close")
+    assert daemon.process.wait(20) == 0
+
+
 def is_busy(daemon: Daemon) -> bool:
     """Tell whether the route has been asked, by a second request that has to wait."""
     connection = HTTPConnection("127.0.0.1", daemon.port, timeout=0.2)

@@ -43,7 +43,6 @@ class Client:
         self._is_busy = False
         self._is_last = False
         self._is_lingering = False
-        self._has_served = False
         self._call: Call | None = None
         self._events = selectors.EVENT_READ
         sock.setblocking(False)
@@ -63,13 +62,10 @@ class Client:
         self._refuse(Problem(408, f"the request's {what} did not come in time"))
 
     def prepare_to_end(self) -> None:
-        """Take no further request; one that has begun, or that a new client is about to send, is answered."""
+        """Take one request more at most: one that has begun, or is on its way, is answered."""
         self._is_last = True
         if not self._is_busy and not self._out and not self._in:
-            if self._has_served:
-                self._close()
-            else:
-                self.deadline = min(self.deadline, time.monotonic() + _LINGER)
+            self.deadline = min(self.deadline, time.monotonic() + _LINGER)
 
     def respond_raw(self, response: bytes, keeps_alive: bool) -> None:
         """Send what the app answered."""
@@ -209,7 +205,6 @@ class Client:
         self._at_hand = 0
         self._count_held()
         self._out = response
-        self._has_served = True
         self.deadline = time.monotonic() + self._worker.settings.body_timeout
         self._write()
 

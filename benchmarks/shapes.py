@@ -1,0 +1,170 @@
+"""Figures of `serve.py` beside rates: one connection, memory, many routes. Each is the median of the rounds."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import urlopen
+
+if TYPE_CHECKING:
+    from serve import Bench
+
+FOUR = ("lr", "rf", "xgb", "et")
+MANY = 50
+SETTLING = 5.0  # the worker that came first is replaced by a fork
+# Times the function alone, in the environment of the model, as many threads as a worker gets.
+_BARE = """
+import json, sys, time
+from adult import predict
+rows = json.load(open(sys.argv[2]))["instances"]
+taken = []
+for number in range(400):
+    body = json.dumps({"instances": [rows[number % len(rows)]]})
+    started = time.perf_counter()
+    json.dumps({"predictions": predict(sys.argv[1], json.loads(body)["instances"])})
+    taken.append(time.perf_counter() - started)
+print(sorted(taken[100:])[150] * 1e3)
+"""
+
+
+def measure_one_connection(bench: "Bench") -> Mapping[str, float]:
+    """Latencies of one connection: the model's above the bare function, and the gateway's beside Flask's."""
+    runs = []
+    for _ in range(bench.rounds):
+        with bench.servers(["daemon", "flask"], "lr"):
+            bare, daemon = time_bare(bench, "lr"), bench.load("daemon", "lr", 1)
+        with bench.servers(["daemon", "flask"], "gateway"):
+            gateway, flask = bench.load("daemon", "gateway", 1), bench.load("flask", "gateway", 1)
+        runs.append(
+            {
+                "bare p50 ms": bare,
+                "daemon p50 ms": daemon["p50 ms"],
+                "above bare ms": daemon["p50 ms"] - bare,
+                "gateway p50 ms": gateway["p50 ms"],
+                "gateway p99 ms": gateway["p99 ms"],
+                "flask p50 ms": flask["p50 ms"],
+                "flask p99 ms": flask["p99 ms"],
+            }
+        )
+    return _median(runs)
+
+
+def measure_memory(bench: "Bench") -> Mapping[str, float]:
+    """What four models hold after 64 connections have asked each: proportional set sizes in MB."""
+    runs = []
+    for _ in range(bench.rounds):
+        with bench.serving(dict(zip(FOUR, FOUR, strict=True))) as process:
+            four = load_and_weigh(bench, process, "daemon", FOUR)
+        with bench.serving({**dict(zip(FOUR, FOUR, strict=True)), "more": "lr"}) as process:
+            five = load_and_weigh(bench, process, "daemon", (*FOUR, "more"))
+        with stopping(bench.start_flask("lr")) as process:
+            bench.wait_until_right("flask", "lr")
+            flask = load_and_weigh(bench, process, "flask", FOUR)
+        runs.append(
+            {"daemon MB": four, "flask MB": flask, "daemon / flask": four / flask, "a route more MB": five - four}
+        )
+    return _median(runs)
+
+
+def measure_many_routes(bench: "Bench") -> Mapping[str, float]:
+    """How soon many models are ready, and what the others cost one of them."""
+    runs = []
+    names = [f"m{number}" for number in range(MANY)]
+    for _ in range(bench.rounds):
+        with bench.serving({names[0]: "lr"}):
+            load_seconds = ask_routes()[0]["load_seconds"]
+            alone = bench.load("daemon", names[0], 1)["p50 ms"]
+        started = time.monotonic()
+        with bench.serving(dict.fromkeys(names, "lr"), settles=False):
+            ready = time.monotonic() - started
+            time.sleep(SETTLING)
+            among = bench.load("daemon", names[0], 1)["p50 ms"]
+        share = float(load_seconds) * MANY / (os.cpu_count() or 1)
+        runs.append(
+            {
+                "ready s": ready,
+                "load times / cores s": share,
+                "ready / that": ready / share,
+                "p50 alone ms": alone,
+                "p50 among ms": among,
+                "among / alone": among / alone,
+            }
+        )
+    return _median(runs)
+
+
+SHAPES = {"one": measure_one_connection, "memory": measure_memory, "routes": measure_many_routes}
+
+
+def time_bare(bench: "Bench", name: str) -> float:
+    """The median milliseconds of the function alone."""
+    instances = bench.folder / "bare.json"
+    instances.write_text(json.dumps({"instances": bench.rows}))
+    return float(bench.run_python(_BARE, name, str(instances)))
+
+
+def load_and_weigh(bench: "Bench", process: "subprocess.Popen[bytes]", peer: str, models: tuple[str, ...]) -> float:
+    """The memory of a server and its processes, when 64 connections have asked each model."""
+    for model in models:
+        bench.load(peer, model, 64)
+    return sum(map(read_proportional, descend(process.pid))) / 1024
+
+
+def read_proportional(pid: int) -> int:
+    """The proportional set size of a process in KB: its own memory, and its share of what it shares."""
+    with suppress(OSError):
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return 0
+
+
+def descend(pid: int) -> Iterator[int]:
+    """A process and all below it."""
+    yield pid
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in children.read_text().split():
+            yield from descend(int(child))
+
+
+def ask_routes() -> list[dict[str, float]]:
+    """What the daemon says of its routes, once it is ready."""
+    from serve import PORTS
+
+    with urlopen(f"http://127.0.0.1:{PORTS['daemon']}/routes", timeout=5) as response:
+        routes: list[dict[str, float]] = json.load(response)["routes"]
+    return routes
+
+
+def wait_ready(seconds: float) -> None:
+    """Wait until every model of the daemon has loaded."""
+    from serve import PORTS
+
+    deadline = time.monotonic() + seconds
+    while True:
+        with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{PORTS['daemon']}/readyz", timeout=5):
+            return
+        if time.monotonic() > deadline:
+            raise SystemExit(f"the daemon was not ready after {seconds} s")
+        time.sleep(0.05)
+
+
+@contextmanager
+def stopping(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
+    """Stop a server at the end."""
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        process.wait(60)
+
+
+def _median(runs: list[dict[str, float]]) -> Mapping[str, float]:
+    return {name: round(median(run[name] for run in runs), 2) for name in runs[0]}
