@@ -11,6 +11,7 @@ import pytest
 
 from modelyard.runtime.application import Application, Model, format_application
 from modelyard.runtime.installation import explain_failure
+from modelyard.runtime.pythons import TARGET, find_python
 from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, format_overrides
 
 REPOSITORY = Path(__file__).parents[3]
@@ -274,6 +275,24 @@ def test_torch_comes_from_its_cpu_index_unless_a_wheelhouse_has_it(tmp_path):
     assert choose_torch_backend({"torch": []}, environ) == ["--torch-backend", "cpu"]
     (tmp_path / "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl").touch()
     assert choose_torch_backend({"torch": []}, environ) == []
+
+
+def test_cpu_wheel_is_one_for_the_target_s_python_and_machine(tmp_path):
+    for number, tag in enumerate(("cp311-cp311-linux_x86_64", "cp312-cp312-linux_x86_64", "cp312-cp312-linux_aarch64")):
+        (tmp_path / f"torch-2.{number}.0+cpu-{tag}.whl").touch()
+    environ = {"TORCH_BACKEND": "cpu", "UV_FIND_LINKS": str(tmp_path)}
+    target = {TARGET: "3.12.4 x86_64-manylinux_2_36"}
+    assert find_cpu_wheels(environ | target) == {"torch": "2.1.0+cpu"}
+
+
+def test_the_python_of_the_target_is_the_one_asked_for(tmp_path):
+    def find(version: str) -> str:
+        environ = {"PATH": str(tmp_path), TARGET: "3.98.4 x86_64-manylinux_2_36"}
+        return find_python(version, default="here", uv="uv-that-is-not-here", environ=environ, asked_by="a test")
+
+    assert (find("3.98"), find("3.98.4")) == ("here", "here")
+    with pytest.raises(FileNotFoundError, match="uv-that-is-not-here"):
+        find("3.98.5")
 
 
 def test_cpu_wheel_of_a_wheelhouse_wins_over_a_newer_torch_of_an_index(assemble, tmp_path):

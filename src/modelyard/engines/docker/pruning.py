@@ -14,6 +14,8 @@ from modelyard.engines.protocols import Pruned
 
 _ENDED = ("exited", "created", "configured", "stopped", "dead")
 
+_TITLES = ("source:", "runtime:", "requirements", "environment:")
+
 
 def prune(client: Client) -> Pruned:
     """Remove them and say what was removed."""
@@ -32,15 +34,16 @@ def prune(client: Client) -> Pruned:
         for item in listed
         if item["Labels"].get(ROLE_LABEL) == "setup" and item["Labels"].get(SETUP_LABEL) not in in_use
     ]
-    freed = sum(_own_size(client, item) for item in (*images, *environments, *setups))
-    for item in (*images, *environments, *setups):
+    removed = [*images, *environments, *setups]
+    freed = _own_layers(client, removed) - _own_layers(client, [item for item in listed if item not in removed])
+    for item in removed:
         _remove_image(client, item)
     return Pruned(
         builders=tuple(remove_old_builders(client)),
         images=tuple(item["Id"].removeprefix("sha256:") for item in images),
         environments=tuple(item["Labels"][KEY_LABEL] for item in environments),
         containers=tuple(containers),
-        freed=freed,
+        freed=sum(size for _, size in freed),
     )
 
 
@@ -54,12 +57,15 @@ def _remove_containers(client: Client) -> Iterable[str]:
     return [item["Labels"][CONTAINER_LABEL] for item in ended]
 
 
-def _own_size(client: Client, item: Mapping[str, Any]) -> int:
-    """Bytes of the layers that an image adds to the one below."""
-    with client.talking("measure the images"):
-        history = client.api.history(item["Id"])
-    titles = ("source:", "runtime:") if IMAGE_LABEL in item["Labels"] else ("requirements", "environment:")
-    return sum(entry["Size"] for entry in history if entry["CreatedBy"].startswith(titles)) or int(history[0]["Size"])
+def _own_layers(client: Client, items: Iterable[Mapping[str, Any]]) -> set[tuple[str, int]]:
+    """The layers that images have on top of their platforms, which others may share: titles and sizes."""
+    found: set[tuple[str, int]] = set()
+    for item in items:
+        with client.talking("measure the images"):
+            history = client.api.history(item["Id"])
+        titled = {(each["CreatedBy"], int(each["Size"])) for each in history if each["CreatedBy"].startswith(_TITLES)}
+        found |= titled or {(item["Id"], int(history[0]["Size"]))}
+    return found
 
 
 def _remove_image(client: Client, item: Mapping[str, Any]) -> None:
