@@ -13,7 +13,7 @@ from modelyard.engines.docker.laying_out import lay_out
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.stack import stack_layers
 from modelyard.engines.docker.staging import NeedsContainerError
-from modelyard.engines.local.home import Home, remove_tree
+from modelyard.engines.local.home import Home, explaining_disk_errors, remove_tree
 from modelyard.engines.protocols import OnOutput
 
 
@@ -23,7 +23,11 @@ def make_dependencies(client: Client, plan: DependencyPlan, profile: ContainerPr
     # Not in /tmp, which may be in memory: the home and uv's cache are most often on one file system, so files link.
     home = Home.from_environ(client.environ).root
     home.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=".layers-", dir=home) as folder, ThreadPoolExecutor() as aside:
+    with (
+        explaining_disk_errors(),
+        TemporaryDirectory(prefix=".layers-", dir=home) as folder,
+        ThreadPoolExecutor(1) as aside,
+    ):
         change = _install(client, plan, base, profile, on_output, Path(folder))
         aside.submit(remove_tree, Path(folder, "environments"))  # while the engine reads the layers
         image = stack_layers(client, base, change)

@@ -35,10 +35,8 @@ def lay_out(
     keys = chain_keys([base, interpreter.version, stage.compiler], shelves)
     known = _find_layers(client, base, keys)
     new = shelves[len(known) :]
-    on_output(f"---> requirements: {len(shelves)} layers, {len(known)} of them are there, write the others")
-    stage.compile(
-        f"{shelf.environment}/{name}" for shelf in new for each in shelf.distributions for name in each.modules
-    )
+    on_output(f"---> requirements: {len(shelves)} layers, {len(new)} of them new")
+    stage.compile(name for shelf in new for name in shelf.modules)
     modules = {name: _modules(distributions) for name, distributions in installed.items()}
     return Change(
         known=[(shelf.title, digest) for shelf, digest in zip(shelves, known, strict=False)],
