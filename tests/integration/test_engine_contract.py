@@ -257,6 +257,14 @@ class TestServing:
         assert engine.stop("web", grace=0.2).exit_code == 137
         assert time.monotonic() - began < 5
 
+    def test_stop_gives_a_container_the_time_that_its_daemon_takes(self, engine, stage_script):
+        engine.build(stage_script("trap '' TERM\necho up; while true; do sleep 1; done"), tag="demo")
+        engine.serve("demo", name="web", port=0, environment={"STOP_TIMEOUT": "-4.5"})  # of which 0.5 s are left
+        wait_for(lambda: list(engine.logs("web")))
+        began = time.monotonic()
+        assert engine.stop("web").exit_code == 137
+        assert time.monotonic() - began < 20
+
     def test_end_of_the_main_process_ends_its_children(self, engine, stage_script):
         sleep = f"sleep 62.{secrets.randbelow(10**9)}"
         engine.build(stage_script(f"{sleep} & echo done"), tag="demo")

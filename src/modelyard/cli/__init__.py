@@ -123,8 +123,10 @@ def _terminate(number: int, _frame: object) -> NoReturn:
 
 
 def _report(error: ModelyardError) -> int:
+    from modelyard.cli.console import leave_out_shown  # not needed for --help
+
     click.secho("error: ", fg="red", bold=True, err=True, nl=False)
-    click.echo(error.message, err=True)
+    click.echo(leave_out_shown(error.message), err=True)
     if error.hint:
         click.secho("hint:  ", fg="cyan", err=True, nl=False)
         click.echo(error.hint.replace("\n", "\n       "), err=True)

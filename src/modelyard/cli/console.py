@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,9 @@ import click
 
 if TYPE_CHECKING:
     from rich.status import Status
+
+_SHOWN: deque[str] = deque(maxlen=200)
+"""The last lines of output that were shown as they came."""
 
 
 class ConsoleStep:
@@ -25,6 +29,7 @@ class ConsoleStep:
         """Show one line of output: behind the spinner on a terminal, indented elsewhere."""
         if self._show_output:
             click.echo(f"     {line}", err=True)
+            _SHOWN.append(line.strip())
         elif self._status is not None and line.strip():
             from rich.markup import escape
 
@@ -40,6 +45,7 @@ class Console:
     """Reports on standard error, so that standard output holds results alone."""
 
     def __init__(self, *, verbose: bool = False) -> None:
+        _SHOWN.clear()
         self._verbose = verbose
         self._is_terminal = sys.stderr.isatty()
 
@@ -87,6 +93,13 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
 def print_json(value: Any) -> None:
     """Print a value for programs: one indented JSON document."""
     click.echo(json.dumps(value, indent=2, default=str))
+
+
+def leave_out_shown(message: str) -> str:
+    """An error's message without the lines of output that stand above it already."""
+    first, *others = message.split("\n")
+    new = [line for line in others if line.strip() not in _SHOWN]
+    return message if len(new) == len(others) else "\n".join([f"{first.rstrip(':')} (see above)", *new])
 
 
 def cut(text: str, width: int) -> str:

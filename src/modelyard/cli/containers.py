@@ -3,15 +3,15 @@
 import click
 
 from modelyard.cli.console import format_age, print_json, print_table
-from modelyard.cli.options import engine_option, json_option, pass_settings
+from modelyard.cli.options import engine_option, json_option, parse_variables, pass_settings, variables_option
 from modelyard.cli.settings import Settings
-from modelyard.errors import InputError
+from modelyard.errors import EngineError, InputError
 
 
 @click.command("run")
 @click.argument("image")
 @click.option("--name", help="The container's name.")
-@click.option("-e", "--env", "variables", multiple=True, metavar="KEY=VALUE", help="Set a variable.")
+@variables_option
 @click.option("-v", "--volume", "volumes", multiple=True, metavar="FOLDER:TARGET[:ro]", help="Mount a folder.")
 @engine_option
 @pass_settings
@@ -37,7 +37,7 @@ def run_command(
             raise InputError(f"-v {volume!r} is not FOLDER:TARGET[:ro]", hint="for example -v ./models:models:ro")
         mounts.append(Mount(source=settings.path(source), target=target, read_only=mode == "ro"))
     return settings.open_engine(engine).run(
-        image, name=name, environment=_parse_variables(variables), mounts=mounts, on_output=click.echo
+        image, name=name, environment=parse_variables(variables), mounts=mounts, on_output=click.echo
     )
 
 
@@ -79,22 +79,18 @@ def logs_command(settings: Settings, name: str, follow: bool, engine: str | None
 
 @click.command("stop")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--grace", default=10.0, show_default=True, help="Seconds until it is killed.")
+@click.option("--grace", type=float, help="Seconds until it is killed. Default: its daemon's STOP_TIMEOUT, and 5.")
 @engine_option
 @pass_settings
-def stop_command(settings: Settings, names: tuple[str, ...], grace: float, engine: str | None) -> None:
-    """Stop the containers NAMES: what they accepted is answered first."""
+def stop_command(settings: Settings, names: tuple[str, ...], grace: float | None, engine: str | None) -> None:
+    """Stop the containers NAMES: what they accepted is answered first. One that is not there stops no other's end."""
     opened = settings.open_engine(engine)
+    failed = []
     for name in names:
-        opened.stop(name, grace=grace)
-        click.echo(name)
-
-
-def _parse_variables(items: tuple[str, ...]) -> dict[str, str]:
-    variables = {}
-    for item in items:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise InputError(f"-e {item!r} has no '='", hint="write -e KEY=VALUE")
-        variables[name] = value
-    return variables
+        try:
+            opened.stop(name, grace=grace)
+            click.echo(name)
+        except EngineError as error:
+            failed.append(error)
+    if failed:
+        raise EngineError("\n".join(error.message for error in failed), hint=failed[0].hint)

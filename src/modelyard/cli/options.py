@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import click
 
 from modelyard.cli.settings import Settings
+from modelyard.errors import InputError
 
 _SIZE = re.compile(r"(?P<number>\d+(\.\d+)?)\s*(?P<unit>[kmgt])?(?P<binary>i)?b?", re.IGNORECASE)
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -30,6 +31,9 @@ locked_option = click.option(
     "--locked", is_flag=True, envvar="MODELYARD_LOCKED", help="Fail unless the requirements have fresh lock files."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+variables_option = click.option(
+    "-e", "--env", "variables", multiple=True, metavar="KEY=VALUE", help="Set a variable of the container."
+)
 dry_run_option = click.option("--dry-run", is_flag=True, help="Print the plan; start no engine.")
 host_option = click.option("--host", default="127.0.0.1", show_default=True, envvar="MODELYARD_HOST", help="Address.")
 port_option = click.option(
@@ -55,3 +59,14 @@ class Size(click.ParamType[int]):
 def directory_argument(command: Command) -> Command:
     """DIRECTORY: a model directory, project, all/ or projects/; default the current folder."""
     return click.argument("directory", default=".", type=click.Path())(command)
+
+
+def parse_variables(items: tuple[str, ...]) -> dict[str, str]:
+    """Parse the KEY=VALUE of `-e`."""
+    variables = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise InputError(f"-e {item!r} has no '='", hint="write -e KEY=VALUE")
+        variables[name] = value
+    return variables

@@ -14,8 +14,10 @@ from modelyard.cli.options import (
     host_option,
     json_option,
     locked_option,
+    parse_variables,
     pass_settings,
     port_option,
+    variables_option,
     variant_option,
 )
 from modelyard.cli.settings import Settings
@@ -36,6 +38,7 @@ _ANSWER_WIDTH = 80
 @click.option("--foreground", is_flag=True, help="Stay, show the log, and stop the daemon on Ctrl-C.")
 @click.option("--watch", "watches", is_flag=True, help="Stay, and build and load again what you save, until Ctrl-C.")
 @click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until every model has loaded.")
+@variables_option
 @host_option
 @port_option
 @locked_option
@@ -52,6 +55,7 @@ def serve_command(
     foreground: bool,
     watches: bool,
     timeout: float,
+    variables: tuple[str, ...],
     host: str,
     port: int,
     locked: bool,
@@ -86,6 +90,7 @@ def serve_command(
         name=name,
         model_name=model_name,
         timeout=timeout,
+        environment=parse_variables(variables),
     )
     opened = settings.open_engine(engine)
     container = serve(request, opened, console)

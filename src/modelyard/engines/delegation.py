@@ -6,6 +6,9 @@ from typing import Protocol
 from modelyard.engines.protocols import Container, Image, Mount, OnOutput, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
+from modelyard.runtime.settings import Settings
+
+_TO_END = 5.0
 
 
 class Containers(Protocol):
@@ -43,8 +46,8 @@ class Containers(Protocol):
     def logs(self, name: str, *, follow: bool) -> Iterator[str]:
         """The lines it wrote; with `follow` until it ends."""
 
-    def stop(self, name: str, *, grace: float) -> Container:
-        """SIGTERM, and after `grace` seconds SIGKILL."""
+    def stop(self, name: str, *, grace: float | None) -> Container:
+        """SIGTERM, and after `grace` seconds, or what `choose_grace` says, SIGKILL."""
 
 
 class Images(Protocol):
@@ -100,7 +103,7 @@ class DelegatingEngine:
         """See ContainerRunner."""
         return self._containers.logs(name, follow=follow)
 
-    def stop(self, name: str, *, grace: float = 10.0) -> Container:
+    def stop(self, name: str, *, grace: float | None = None) -> Container:
         """See ContainerRunner."""
         return self._containers.stop(name, grace=grace)
 
@@ -121,6 +124,14 @@ class DelegatingEngine:
             raise EngineError(
                 f"image {reference} is in use by container {', '.join(users)}", hint=f"modelyard stop {users[0]}"
             )
+
+
+def choose_grace(environment: Mapping[str, str]) -> float:
+    """The seconds that a container gets to end: its daemon's own, by STOP_TIMEOUT, and some more."""
+    try:
+        return float(environment.get("STOP_TIMEOUT") or Settings.stop_timeout) + _TO_END
+    except ValueError:  # what the daemon has refused to start with
+        return _TO_END
 
 
 def pick_container(containers: Sequence[Container], name: str) -> Container:

@@ -142,8 +142,11 @@ class ContainerRunner(Protocol):
     def logs(self, name: str, *, follow: bool = False) -> Iterator[str]:
         """The lines a container wrote; `follow` goes on until it ends."""
 
-    def stop(self, name: str, *, grace: float = 10.0) -> Container:
-        """Ask a container to end, kill it after `grace` seconds, and return how it ended."""
+    def stop(self, name: str, *, grace: float | None = None) -> Container:
+        """Ask a container to end, kill it after `grace` seconds, and return how it ended.
+
+        By default it gets what its daemon gives to accepted requests, and some seconds to end.
+        """
 
 
 class ImageStore(Protocol):

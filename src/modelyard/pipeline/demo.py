@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from modelyard.engines.local.ports import choose_port
+from modelyard.engines.ports import choose_port
 from modelyard.engines.protocols import Engine
 from modelyard.pipeline.building import BuildRequest
 from modelyard.pipeline.data import has_data_script, prepare_data

@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ class ServeRequest:
     name: str | None = None
     model_name: str | None = None
     timeout: float = 120.0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What the caller sets in the container."""
 
     @property
     def container_name(self) -> str:
@@ -76,9 +78,9 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
 def model_environment(request: ServeRequest) -> Mapping[str, str]:
     """MODEL_NAME tells a single model which binary to load; a combined daemon has none."""
     if isinstance(request.build.subject, CombinedDirectory):
-        return {}
+        return request.environment
     name = request.model_name or request.build.subject.model_name
-    return {"MODEL_NAME": name, "MODElNAME": name}
+    return {"MODEL_NAME": name, "MODElNAME": name, **request.environment}
 
 
 def models_folder(request: ServeRequest) -> Path:

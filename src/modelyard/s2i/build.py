@@ -13,7 +13,7 @@ from modelyard.engines.docker.instructions import format_instructions
 from modelyard.engines.docker.layer import GID, UID, write_source_layer
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import Folder, Workshop, open_workshop
-from modelyard.engines.local.environments import explain_build_failure
+from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.runtime.environment import read_environment

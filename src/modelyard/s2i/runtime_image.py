@@ -10,7 +10,7 @@ from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.instructions import format_instructions
 from modelyard.engines.docker.layer import copy_safely
 from modelyard.engines.docker.workshop import Workshop, open_workshop
-from modelyard.engines.local.environments import explain_build_failure
+from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.s2i.builder import ASSEMBLE_RUNTIME_USER, BuilderImage, open_builder

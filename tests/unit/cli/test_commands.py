@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from modelyard.errors import BuildError
 from tests.conftest import write_files
 from tests.unit.pipeline.conftest import FILES, MODEL
 from tests.unit.pipeline.fakes import make_container, make_image
@@ -119,7 +120,20 @@ class TestTables:
         assert "http://127.0.0.1:5111" in modelyard("ps").out
         assert modelyard("stop", "income-rf").out == "income-rf\n"
         assert modelyard("ps").out.count("\n") == 1
+        done = modelyard("stop", "nobody", "income-rf", "nothing")
+        assert (done.code, done.out) == (7, "income-rf\n")
+        assert "there is no container 'nobody'\nthere is no container 'nothing'\n" in done.err
         assert "exited (0)" in modelyard("ps", "--all").out
+
+    def test_a_failure_is_told_once(self, modelyard, workspace, engine, monkeypatch):
+        def fail(_context, *, tag, on_output):
+            on_output("no such package")
+            raise BuildError("assemble failed:\n  no such package")
+
+        monkeypatch.setattr(engine, "build", fail)
+        done = modelyard("build")
+        assert (done.code, done.err.count("no such package")) == (5, 1)
+        assert "error: assemble failed (see above)\n" in done.err
 
     def test_train(self, modelyard, workspace, engine):
         assert "trained  accuracy 0.75" in modelyard("train").out

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from modelyard.cli.console import Console, format_age, format_size, print_table
+from modelyard.cli.console import Console, format_age, format_size, leave_out_shown, print_table
 
 
 class TestWithoutATerminal:
@@ -20,6 +20,15 @@ class TestWithoutATerminal:
         with Console().step("building") as step:
             step.done("built")
         assert capsys.readouterr().err.endswith("     built (2.5 s)\n")
+
+    def test_what_was_shown_is_not_told_again_by_the_error(self):
+        with Console().step("building") as step:
+            step.output("  uv: no such package")
+            step.output("error: it failed")
+        message = "assemble failed with exit code 1:\n  uv: no such package\n  error: it failed\n  and this"
+        assert leave_out_shown(message) == "assemble failed with exit code 1 (see above)\n  and this"
+        Console()
+        assert leave_out_shown(message) == message
 
     def test_a_step_that_failed_does_not_claim_an_end(self, capsys):
         with pytest.raises(ValueError, match="no"), Console().step("building"):

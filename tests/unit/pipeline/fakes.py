@@ -119,8 +119,10 @@ class FakeEngine:
         """What it is said to have written."""
         yield from self.log
 
-    def stop(self, name: str, *, grace: float = 10.0) -> Container:
+    def stop(self, name: str, *, grace: float | None = None) -> Container:
         """Remember that it was stopped."""
+        if name not in self.serving:
+            raise EngineError(f"there is no container {name!r}", hint="look for it")
         self.calls.append(f"stop {name}")
         self.serving[name] = replace(self.serving[name], status="exited", exit_code=self.exits_with or 0)
         return self.serving[name]

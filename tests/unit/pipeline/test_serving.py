@@ -70,6 +70,11 @@ def test_it_returns_when_every_route_is_ready(request_, daemon, engine, reporter
     assert engine.calls == ["build income-rf-predict", "serve income-rf"]
 
 
+def test_the_container_gets_what_the_caller_sets(request_, engine, reporter):
+    serve(replace(request_, environment={"QUEUE_SIZE": "3", "MODEL_NAME": "other"}), engine, reporter)
+    assert engine.environment == {"MODEL_NAME": "other", "MODElNAME": "income_rf", "QUEUE_SIZE": "3"}
+
+
 def test_the_container_gets_the_model_s_name_and_the_models_read_only(request_, engine, reporter):
     serve(request_, engine, reporter)
     assert engine.environment == {"MODEL_NAME": "income_rf", "MODElNAME": "income_rf"}

@@ -14,7 +14,7 @@ from modelyard.engines.docker.layer import Layer, pack, write_layer
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.staging import ENVIRONMENTS
 from modelyard.engines.docker.workshop import Folder, Workshop, copied, open_workshop
-from modelyard.engines.local.environments import explain_build_failure
+from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.runtime.pythons import PYTHON_VERSION_FILE
 

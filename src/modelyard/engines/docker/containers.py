@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.engines.delegation import pick_container
+from modelyard.engines.delegation import choose_grace, pick_container
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.images import DockerImages, parse_time
 from modelyard.engines.docker.workshop import lines_of, remove_container
-from modelyard.engines.local.ports import choose_port, refuse_port
+from modelyard.engines.ports import choose_port, refuse_port
 from modelyard.engines.protocols import Container, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.workspace import as_container_name
@@ -84,10 +84,13 @@ class DockerContainers:
         ):
             yield from lines
 
-    def stop(self, name: str, *, grace: float) -> Container:
+    def stop(self, name: str, *, grace: float | None) -> Container:
         """SIGTERM to the main process; after `grace` seconds SIGKILL."""
         container = self.find(name)
         with self.client.talking(f"stop {name}"):
+            if grace is None:
+                lines = self.client.api.inspect_container(container.id)["Config"].get("Env") or ()
+                grace = choose_grace(dict(line.partition("=")[::2] for line in lines))
             self.client.api.stop(container.id, timeout=max(1, round(grace)))
         return self.find(container.id)
 

@@ -14,7 +14,7 @@ from modelyard.engines.docker.instructions import format_instructions
 from modelyard.engines.docker.layer import write_source_layer
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import open_workshop
-from modelyard.engines.local.environments import explain_build_failure
+from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 
 UPLOAD = "/tmp"

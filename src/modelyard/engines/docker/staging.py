@@ -15,7 +15,8 @@ from modelyard.context import BuildContext
 from modelyard.engines.docker.interpreter import Interpreter
 from modelyard.engines.docker.layer import Layer, write_files_layer
 from modelyard.engines.docker.shelves import Shelf
-from modelyard.engines.local.environments import explain_build_failure, find_uv
+from modelyard.engines.failure import explain_build_failure
+from modelyard.engines.local.environments import find_uv
 from modelyard.engines.local.home import Home
 from modelyard.engines.local.lib import digest_runtime, install_runtime
 from modelyard.engines.local.process import inherit, run_command

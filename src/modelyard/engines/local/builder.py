@@ -9,11 +9,11 @@ from pathlib import Path
 
 from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
+from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.local.environments import (
     EnvironmentPlan,
     environment_path,
     environment_size,
-    explain_build_failure,
     is_made,
     make_environment,
     plan_environments,

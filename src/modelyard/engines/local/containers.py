@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelyard.engines.delegation import pick_container
+from modelyard.engines.delegation import choose_grace, pick_container
 from modelyard.engines.local import monitor
 from modelyard.engines.local.home import Home, read_record, remove_tree, write_record
 from modelyard.engines.local.images import LocalImages
-from modelyard.engines.local.ports import choose_port, refuse_port
 from modelyard.engines.local.process import inherit, signal_group
 from modelyard.engines.local.processes import is_running, start_time
+from modelyard.engines.ports import choose_port, refuse_port
 from modelyard.engines.protocols import Container, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.network import CERTIFICATES, PROXIES
@@ -103,10 +103,12 @@ class LocalContainers:
             if pending:
                 yield pending
 
-    def stop(self, name: str, *, grace: float) -> Container:
+    def stop(self, name: str, *, grace: float | None) -> Container:
         """SIGTERM to the main process; after `grace` seconds SIGKILL to its whole group."""
         container = self.find(name)
         folder = self.home.containers / container.id
+        if grace is None:
+            grace = float((read_record(folder / RECORD) or {}).get("grace") or choose_grace({}))
         if container.status == "running" and container.pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(container.pid, signal.SIGTERM)
@@ -164,7 +166,7 @@ class LocalContainers:
                 self._launch(folder, image, variables)
                 pid, watcher = read_pids(folder)
                 processes = {"pid": pid, "started": start_time(pid), "monitor": [watcher, start_time(watcher)]}
-                write_record(folder / RECORD, {**record, **processes})
+                write_record(folder / RECORD, {**record, **processes, "grace": choose_grace(variables)})
             except BaseException:
                 self._abandon(folder)
                 raise

@@ -15,11 +15,12 @@ from modelyard.context import BuildContext
 from modelyard.context.build_context import ContextEnvironment, digest_parts
 from modelyard.context.lock import Target
 from modelyard.context.requirements import requirement_lines
+from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.local.home import Home, measure_tree, read_record, remove_tree, write_record
 from modelyard.engines.local.lib import RUNTIME, digest_runtime, install_runtime
 from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.protocols import OnOutput
-from modelyard.errors import BuildError, EngineError
+from modelyard.errors import EngineError
 from modelyard.network import read_network_profile
 from modelyard.runtime.pythons import find_python
 from modelyard.runtime.variants import ARGUMENTS
@@ -225,17 +226,6 @@ def _assemble(
     code, last = run_command(plan.command, environ=variables, on_output=on_output, locks=[lock])
     if code:
         raise explain_build_failure(plan.owner, code, last, hint=_root_hint(plan.source / "setup.sh", last))
-
-
-def explain_build_failure(what: str, code: int, last: list[str], *, hint: str | None = None) -> BuildError:
-    """Make the error of a failed assemble: the step, the exit code, the last lines, and the hint they end with."""
-    marks = [number for number, line in enumerate(last) if line.startswith("---> ")]
-    step = f" at {last[marks[-1]].removeprefix('---> ')!r}" if marks else ""
-    said = last[marks[-1] + 1 :] if marks else last
-    own_hint = next((line.strip().removeprefix("hint: ") for line in last[-1:] if line.startswith("  hint: ")), None)
-    shown = said[:-1] if own_hint else said
-    text = "\n".join(f"  {line}" for line in shown[-15:])
-    return BuildError(f"assemble of {what} failed{step} with exit code {code}:\n{text}", hint=hint or own_hint)
 
 
 def _root_hint(script: Path, last: list[str]) -> str | None:

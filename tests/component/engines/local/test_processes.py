@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from modelyard.engines.local.ports import choose_port, describe_listener
 from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.local.processes import is_running, start_time
+from modelyard.engines.ports import choose_port, describe_listener
 from modelyard.errors import EngineError, PortTakenError
 
 
