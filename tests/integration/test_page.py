@@ -1,105 +1,26 @@
 """The page in a real browser: Chromium without a window, which reaches nothing but this machine."""
 
 import base64
-import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
-from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
 
+from tests.integration.browser import HERE, Page, open_browser
 from tests.integration.daemons import Daemon, wait_until
 from tests.integration.picture_models import INCOME, ROUTES, application_files, make_picture
 
 pytestmark = pytest.mark.integration
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-CHROMEDRIVER = shutil.which("chromedriver")
-if not CHROMIUM or not CHROMEDRIVER:
-    pytest.skip(
-        "THE PAGE IS NOT TESTED: Chromium or chromedriver is missing (apt-get install chromium chromium-driver)",
-        allow_module_level=True,
-    )
-ARGUMENTS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-    "--window-size=1200,1000",
-)
-HERE = "section:not([hidden])"
-
-
-class Page:
-    """The page of one daemon, and the route that is shown."""
-
-    def __init__(self, driver: webdriver.Chrome, address: str) -> None:
-        self.driver = driver
-        self.address = address
-
-    def open(self, route: str = "", *, path: str = "/") -> "Page":
-        """Load the page anew at a route."""
-        self.driver.get("about:blank")
-        self.driver.get(f"{self.address}{path}" + (f"#/{route}" if route else ""))
-        if path == "/":
-            wait_until(lambda: self.find("#summary").text)
-        return self
-
-    def find(self, selector: str) -> WebElement:
-        """The first element."""
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
-
-    def all(self, selector: str) -> list[WebElement]:
-        """Every element."""
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def here(self, selector: str) -> WebElement:
-        """The first element of the route that is shown."""
-        return self.find(f"{HERE} {selector}")
-
-    def click(self, selector: str) -> None:
-        """Click on an element of the route that is shown."""
-        element = self.here(selector)
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
-
-    def wait_for_answer(self, status: str = "200 OK", *, count: int = 1) -> Any:
-        """The answer, once that many requests are in the chart and the last has that status."""
-        wait_until(lambda: len(self.all(f"{HERE} .chart rect")) >= count)
-        wait_until(lambda: self.here(".status").text == status)
-        return json.loads(self.here(".answer pre").text)
-
-    def body(self) -> Any:
-        """What the form holds."""
-        return json.loads(self.here("textarea").get_property("value"))
-
-    def style(self, selector: str, name: str) -> str:
-        """A computed style."""
-        return self.find(selector).value_of_css_property(name)
-
 
 @pytest.fixture(scope="module")
 def driver() -> Iterator[webdriver.Chrome]:
     """One browser for all."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ARGUMENTS:
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(CHROMEDRIVER))
-    yield driver
-    driver.quit()
+    with open_browser() as driver:
+        yield driver
 
 
 @pytest.fixture(scope="module")
@@ -196,10 +117,7 @@ def test_everything_works_by_keyboard(page: Page) -> None:
 def test_what_is_drawn_is_sent_as_a_picture_of_the_size_of_the_test_instances(page: Page) -> None:
     page.open("digit")
     wait_until(lambda: page.all(f"{HERE} .pick img"))
-    canvas = page.here("canvas")
-    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-    draw = ActionChains(page.driver).move_to_element_with_offset(canvas, -50, -60).click_and_hold()
-    draw.move_by_offset(90, 0).move_by_offset(-40, 110).release().perform()
+    page.draw((90, 0), (-40, 110), start=(-50, -60))
     assert page.wait_for_answer()["sizes"] == [[28, 28]]
     body = page.body()
     assert list(body) == ["instances"]
@@ -209,9 +127,7 @@ def test_what_is_drawn_is_sent_as_a_picture_of_the_size_of_the_test_instances(pa
 
 def test_what_is_drawn_is_sent_as_rows_where_the_test_instances_are_rows(page: Page) -> None:
     page.open("grey")
-    canvas = page.here("canvas")
-    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-    ActionChains(page.driver).move_to_element(canvas).click_and_hold().move_by_offset(40, 40).release().perform()
+    page.draw((40, 40), start=(0, 0))
     assert page.wait_for_answer()["rows"] == [28]
     (rows,) = page.body()["instances"]
     assert {len(row) for row in rows} == {28}

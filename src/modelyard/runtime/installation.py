@@ -9,7 +9,13 @@ from pathlib import Path
 
 from modelyard.runtime.errors import ModelyardError
 from modelyard.runtime.pythons import choose_target
-from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
+from modelyard.runtime.variants import (
+    choose_torch_backend,
+    find_cpu_torch,
+    find_cpu_wheels,
+    find_gpu_packages,
+    format_overrides,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LAST_LINES = 40
@@ -31,9 +37,9 @@ def install_requirements(environment: Path, requirements: Path, *, uv: str, envi
     """Install a requirements file; raise ModelyardError naming the lines that uv's complaint is about.
 
     EXCLUDED_PACKAGES are left out even where others require them; TORCH_BACKEND says where torch comes from, and what
-    would bring GPU libraries where it is `cpu` is refused. A lock (`.lock`) has to hold
-    the hash of all that is installed. Modules are compiled, for a container may not be able to do it later, unless
-    UV_COMPILE_BYTECODE says otherwise.
+    would bring GPU libraries where it is `cpu`, or torch for the CPU where it is not, is refused. A lock (`.lock`) has
+    to hold the hash of all that is installed. Modules are compiled, for a container may not be able to do it later,
+    unless UV_COMPILE_BYTECODE says otherwise.
     """
     names = read_names(requirements)
     if not names:
@@ -52,6 +58,8 @@ def install_requirements(environment: Path, requirements: Path, *, uv: str, envi
         command += ["--require-hashes"] if file.endswith(".lock") else []
         if environ.get("TORCH_BACKEND") == "cpu":
             command += _choose_constraints(command, constraints, file, environ)
+        elif environ.get("TORCH_BACKEND"):
+            _refuse_cpu_torch(command, file, environ)
         output, code = _run(command, environ)
     if code:
         raise ModelyardError(explain_failure(output, requirements, file=file), hint=find_hint(output))
@@ -73,6 +81,18 @@ def _choose_constraints(
             hint="take torch from an index or a wheelhouse with +cpu wheels, or build with VARIANT=cuda",
         )
     return options
+
+
+def _refuse_cpu_torch(command: Sequence[str], file: str, environ: Mapping[str, str]) -> None:
+    """Refuse a resolution of the CUDA variant whose torch knows no CUDA: it would be found out on the card."""
+    code, plan = _plan(command, environ)
+    packages = find_cpu_torch(plan) if not code else ()
+    if packages:
+        raise ModelyardError(
+            f"{file}: variant cuda, but {packages[0]} would be installed, which knows no CUDA",
+            hint="name the CUDA version in builders/cuda.args (TORCH_BACKEND=cu128; auto looks at the driver of this "
+            "machine), take torch from a wheelhouse with CUDA wheels, or build with VARIANT=cpu",
+        )
 
 
 def _plan(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:

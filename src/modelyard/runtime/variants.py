@@ -1,4 +1,4 @@
-"""What keeps GPU libraries out of the CPU variant: where its torch comes from, and what it must never install."""
+"""What each variant installs: where its torch comes from, and what it must never install."""
 
 import platform
 import re
@@ -12,6 +12,7 @@ from modelyard.runtime.pythons import TARGET
 ARGUMENTS = ("EXCLUDED_PACKAGES", "TORCH_BACKEND")
 TORCH = ("torch", "torchvision", "torchaudio")
 _GPU_PACKAGE = re.compile(r"^ \+ ((?:nvidia-|cuda-|cupy-|rocm-)[^=\s]*==\S+)", re.MULTILINE)
+_CPU_TORCH = re.compile(rf"^ \+ ((?:{'|'.join(TORCH)})==\S+\+cpu)\b", re.MULTILINE)
 
 
 def format_overrides(excluded: Sequence[str]) -> str:
@@ -52,6 +53,11 @@ def find_wheelhouses(environ: Mapping[str, str]) -> Iterator[Path]:
 def find_gpu_packages(plan: str) -> tuple[str, ...]:
     """The GPU libraries among what uv says it would install."""
     return tuple(_GPU_PACKAGE.findall(plan))
+
+
+def find_cpu_torch(plan: str) -> tuple[str, ...]:
+    """The torch packages for the CPU alone among what uv says it would install."""
+    return tuple(_CPU_TORCH.findall(plan))
 
 
 def _is_for_target(tags: str, environ: Mapping[str, str]) -> bool:

@@ -319,6 +319,17 @@ def test_cpu_variant_refuses_gpu_libraries_by_name(assemble, tmp_path):
     )
 
 
+def test_cuda_variant_refuses_a_torch_for_the_cpu_by_name(assemble, tmp_path):
+    plan = "Would install 2 packages\n + numpy==2.4.6\n + torch==2.13.0+cpu\n"
+    ended = assemble(SOURCE, TORCH_BACKEND="auto", UV_PLANS=plan)
+    assert ended.returncode != 0
+    assert "requirements.txt: variant cuda, but torch==2.13.0+cpu would be installed" in ended.stderr
+    assert "TORCH_BACKEND=cu128" in ended.stderr
+    for version in ("2.13.0", "2.13.0+cu128"):
+        environ = {"UV_PLANS": f" + torch=={version}\n", "MODELYARD_ENVIRONMENTS": str(tmp_path / version)}
+        assert assemble(SOURCE, TORCH_BACKEND="auto", **environ).returncode == 0
+
+
 def test_explanation_blames_no_line_that_was_not_named(tmp_path):
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("six\nidna")
