@@ -74,7 +74,7 @@ NAMES = {"good": ["double"], "bad": ["pid", "work", "narrow", "compute", "hang",
 LOADS = {
     "kill": ("work", "work", 100),
     "hang": ("hang", "compute", 8),
-    "leak": ("leak", "work", 20),
+    "leak": ("leak", "work", 5),
     "overload": ("narrow", "work", 500),
     "slow": (None, None, 0),
     "stop": ("work", "work", 100),

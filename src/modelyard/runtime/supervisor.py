@@ -279,13 +279,13 @@ def count_all_workers(settings: Settings, application: Application) -> int:
 def find_shared_environments(settings: Settings, application: Application) -> set[str]:
     """The environments that several workers run in, which are forked then.
 
-    Not where there is a graphics card: what its libraries begin at import does not survive a fork.
+    Not where there is a graphics card, nor on macOS: what libraries begin at import does not survive a fork there.
     """
     models = application.models
     workers: Counter[str] = Counter()
     for model in models:
         workers[model.environment] += count_workers(settings, model.routes, models=len(models))
-    is_on = settings.preload and not Path("/dev/nvidia0").exists()
+    is_on = settings.preload and sys.platform == "linux" and not Path("/dev/nvidia0").exists()
     return {name for name, count in workers.items() if count > 1 and is_on}
 
 

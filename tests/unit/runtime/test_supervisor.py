@@ -3,12 +3,14 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
 from modelyard.runtime import settings as settings_module
+from modelyard.runtime.application import Application, Model
 from modelyard.runtime.errors import InputError
 from modelyard.runtime.lines import LineBuffer
 from modelyard.runtime.logs import JSONFormatter, TextFormatter, fields
@@ -22,7 +24,7 @@ from modelyard.runtime.settings import (
     read_quota,
 )
 from modelyard.runtime.status import ModelStatus, read_status, write_status
-from modelyard.runtime.supervisor import ListenError, bind, open_run_dir
+from modelyard.runtime.supervisor import ListenError, bind, find_shared_environments, open_run_dir
 
 
 def test_every_setting_has_a_variable_and_the_variables_work() -> None:
@@ -200,3 +202,27 @@ def test_a_run_directory_is_made_and_a_temporary_one_is_removed(tmp_path: Path) 
 def test_a_run_directory_that_is_too_long_for_sockets_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="too long for the sockets"), open_run_dir(str(tmp_path / ("x" * 100))):
         pass
+
+
+@pytest.mark.parametrize(
+    ("environ", "shared"),
+    [({}, {"shared"}), ({"PRELOAD": "0"}, set()), ({"WORKERS": "1,c=2"}, {"shared", "own"})],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forks on Linux only")
+def test_workers_are_forks_where_several_share_an_environment(
+    monkeypatch: pytest.MonkeyPatch, environ: Mapping[str, str], shared: set[str]
+) -> None:
+    monkeypatch.setattr(settings_module, "count_cores", lambda: 2)
+    monkeypatch.setattr(Path, "exists", lambda path: False)
+    models = tuple(
+        Model(name=name, environment=environment, routes=(name,))
+        for name, environment in {"a": "shared", "b": "shared", "c": "own"}.items()
+    )
+    application = Application(name="x", kind="predict", models=models)
+    assert find_shared_environments(load_settings(environ), application) == shared
+
+
+def test_workers_are_no_forks_where_there_is_a_graphics_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidia0")
+    models = tuple(Model(name=name, routes=(name,)) for name in ("a", "b"))
+    assert find_shared_environments(Settings(), Application(name="x", kind="predict", models=models)) == set()
