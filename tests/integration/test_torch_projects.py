@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from modelyard.engines.local import LocalEngine
+from tests.integration.browser import Page, open_browser
 from tests.integration.swift_server import run_swift_with_bucket
 from tests.integration.uv_environments import ROOT, find_cpu_torch, make_environment, run_python
 
@@ -113,6 +114,15 @@ def post(url: str, payload: Any) -> Any:
         return json.load(response)
 
 
+def post_form(url: str, name: str, data: bytes) -> Any:
+    """Send one file as a form does, in a field of that name."""
+    head = f'--cut\r\nContent-Disposition: form-data; name="{name}"; filename="digit.png"\r\n\r\n'
+    body = head.encode() + data + b"\r\n--cut--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=cut"}
+    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as response:
+        return json.load(response)
+
+
 def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
@@ -181,6 +191,7 @@ def test_a_cpu_image_holds_no_gpu_library(run, environ):
     assert not [name for name in packages if name.startswith(("nvidia", "cuda", "triton"))]
 
 
+@pytest.mark.timeout(1800)  # it trains, which takes two minutes on two cores, and much longer on busy ones
 def test_mnist_from_data_to_pictures(run, workspace, serve):
     project = workspace / "projects" / "mnist"
     said = run("projects/mnist", "data", ".")
@@ -197,9 +208,24 @@ def test_mnist_from_data_to_pictures(run, workspace, serve):
     assert all(abs(sum(scores) - 1) < 1e-3 and len(scores) == 10 for scores in answer["scores"])
     assert post(f"{url}/mnist", {"binData": instances["instances"][1]["b64"]})["predictions"] == [2]
     assert post(f"{url}/mnist", {"payload": instances})["payload"] == answer
+    picture = base64.b64decode(instances["instances"][0]["b64"])
+    assert post_form(f"{url}/mnist", "binData", picture)["predictions"] == [7]
     with pytest.raises(urllib.error.HTTPError) as caught:
         post(f"{url}/mnist", {"binData": base64.b64encode(b"no picture").decode()})
     assert caught.value.code == 422 and "no PNG or JPEG" in caught.value.read().decode()
+
+
+@pytest.mark.timeout(1800)
+def test_a_digit_that_a_person_draws_is_recognised(run, serve):
+    run("projects/mnist", "data", ".")
+    run("projects/mnist/cnn", "train", ".", "--reuse")
+    with open_browser() as driver:
+        page = Page(driver, serve("projects/mnist/cnn")).open("mnist")
+        page.draw((0, 60), (0, 60), start=(0, -60))
+        assert page.wait_for_answer()["predictions"] == [1]
+        page.click("button.clear")
+        page.draw((80, 0), (-40, 120), start=(-40, -60))
+        assert page.wait_for_answer(count=2)["predictions"] == [7]
 
 
 def test_torch_and_scikit_learn_behind_one_daemon(run, workspace, serve):
