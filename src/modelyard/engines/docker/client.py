@@ -12,6 +12,7 @@ from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.sockets import ENGINES, Socket, find_answering, require_socket
 from modelyard.errors import EngineError, InputError, ModelyardError, PortTakenError
 
+_TRIES = 10
 _LONG = 3600
 """Seconds without a byte: a compiler in setup.sh may be silent for long."""
 
@@ -84,9 +85,23 @@ class Client:
 
     def list_images(self, label: str) -> list[Mapping[str, Any]]:
         """The images of the namespace that have a label, or a label of that value (`key=value`)."""
-        with self.talking("list the images"):
-            listed: list[Mapping[str, Any]] = self.api.images(filters={"label": label})
-        return [item for item in listed if self.namespace.holds(item.get("Labels"))]
+        return [item for item in self.list_all_images(label) if self.namespace.holds(item.get("Labels"))]
+
+    def list_all_images(self, label: str) -> list[Mapping[str, Any]]:
+        """The images of every namespace that have a label.
+
+        Podman fails where another process removes an image at that moment: asked again, it knows better.
+        """
+        for _ in range(_TRIES):
+            try:
+                with self.talking("list the images"):
+                    listed: list[Mapping[str, Any]] = self.api.images(filters={"label": label})
+                return listed
+            except EngineError as error:
+                if "image not known" not in error.message:
+                    raise
+                failed = error
+        raise failed
 
     def list_containers(self, label: str) -> list[Mapping[str, Any]]:
         """The containers of the namespace that have a label, running or not."""

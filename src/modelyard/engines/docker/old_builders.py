@@ -47,8 +47,7 @@ def remove_old_builders(client: Client) -> list[str]:
 
     What stands on them may belong to any namespace: builder images are everybody's.
     """
-    with client.talking("list the images"):
-        listed = client.api.images(filters={"label": ROLE_LABEL})
+    listed = client.list_all_images(ROLE_LABEL)
     own = [item for item in listed if _is_builder(item) and client.namespace.holds(item["Labels"])]
     built = [_layers(client, item) for item in listed if not _is_builder(item)]
     old = {item.id: item for item in find_old([_describe(client, item) for item in own], built)}
@@ -89,5 +88,13 @@ def _describe(client: Client, item: Mapping[str, Any]) -> BuilderImage:
 
 
 def _layers(client: Client, item: Mapping[str, Any]) -> Sequence[str]:
-    with client.talking(f"look at {item['Id'][7:19]}"):
-        return tuple(client.api.inspect_image(item["Id"])["RootFS"].get("Layers") or ())
+    """The layers of an image; none of one that another process has removed meanwhile."""
+    from docker.errors import NotFound
+
+    try:
+        with client.talking(f"look at {item['Id'][7:19]}"):
+            return tuple(client.api.inspect_image(item["Id"])["RootFS"].get("Layers") or ())
+    except EngineError as error:
+        if isinstance(error.__cause__, NotFound):
+            return ()
+        raise

@@ -1,0 +1,79 @@
+"""The income project on a real engine of images, by the Makefile targets alone: data, training, one daemon.
+
+Two of its models, which have equal requirements: what an engine does for four it does for two, in half the time.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.tiny_workspace import free_port
+
+# A machine that does much else at once takes minutes for what else takes one.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "projects/finance_income_prediction"
+LEAST_ACCURACY = 0.84
+MODELS = ("logisticRegression", "randomForest")
+Make = Callable[..., str]
+
+
+@pytest.fixture
+def engine_name(request: pytest.FixtureRequest) -> str:
+    if "MODELYARD_DATA" not in os.environ:
+        pytest.skip("NOT TESTED: training and serving the income project from images needs MODELYARD_DATA")
+    request.getfixturevalue("image_engines")("docker")
+    return "docker"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The income project with two models, in a workspace of its own, with nothing made yet."""
+    root = tmp_path / "workspace"
+    unwanted = shutil.ignore_patterns("data", "models", "__pycache__", "all", "xgBoost", "catBoost")
+    for name in ("builders", "common_utils", "utils", PROJECT):
+        shutil.copytree(ROOT / name, root / name, ignore=unwanted)
+    shutil.copy(ROOT / "projects" / "recipes.mk", root / "projects")
+    return root
+
+
+@pytest.fixture
+def make(workspace: Path, engine, environ: dict[str, str]) -> Make:
+    """Run a target of the project, and return what it printed."""
+    own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    kept = {name: value for name, value in environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+    def run(target: str, *variables: str) -> str:
+        command = ["make", "--no-print-directory", "-C", str(workspace / PROJECT), target, "ENGINE=docker", *variables]
+        done = subprocess.run(command, env=kept | own, capture_output=True, text=True, timeout=900)
+        assert done.returncode == 0, f"{target}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    return run
+
+
+def test_it_is_trained_and_served_from_images(make, workspace, engine):
+    make("data")
+    make("train-all")
+    manifests = [json.loads(path.read_text()) for path in (workspace / PROJECT / "models").glob("adult_income_*.json")]
+    assert len(manifests) == len(MODELS)
+    assert min(manifest["metrics"]["accuracy"] for manifest in manifests) > LEAST_ACCURACY
+    assert [image.kind for image in engine.images()] == ["train"] * len(MODELS)
+
+    make("generate")
+    port = f"PORT={free_port()}"
+    make("predict-all", port)
+    answers = make("test-all", port)
+    assert answers.count(" 200 ") == len(MODELS)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port.partition('=')[2]}/routes", timeout=10) as answer:
+        assert {route["state"] for route in json.load(answer)["routes"]} == {"ready"}
+    make("stop")
+    assert engine.containers() == ()
