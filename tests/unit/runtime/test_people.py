@@ -130,5 +130,6 @@ def test_docs_show_every_path_with_its_example(make_client) -> None:
     for path in ("/a", "/b/c", "/livez", "/metrics"):
         assert f"<code>{path}</code>" in text
     assert "&#34;instances&#34;" in text or "\\u0022instances" in text or '"instances"' in text
+    assert text.count("<code>/v2/models/{model}/infer</code>") == text.count("Open Inference</h2>") == 1
     assert "needs a token" in text
     assert "The model refuses the payload, and says why" in text

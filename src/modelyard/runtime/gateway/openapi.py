@@ -59,6 +59,7 @@ def describe_api(fleet: Fleet, guard: Guard, protocols: Mapping[str, Any]) -> di
     return {
         "openapi": "3.1.0",
         "info": {"title": fleet.application.name, "version": "1"},
+        "tags": [{"name": name} for name in _find_tags(protocols)],
         "paths": {
             **paths,
             **{path: {"get": _describe_state(path, *about)} for path, about in _STATE.items()},
@@ -69,6 +70,11 @@ def describe_api(fleet: Fleet, guard: Guard, protocols: Mapping[str, Any]) -> di
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _find_tags(paths: Mapping[str, Any]) -> list[str]:
+    operations = [about for methods in paths.values() for about in methods.values()]
+    return list(dict.fromkeys(tag for about in operations for tag in about["tags"]))
 
 
 def _describe_route(fleet: Fleet, route: str, answer: dict[str, Any], *, is_open: bool) -> dict[str, Any]:
