@@ -20,6 +20,8 @@ from modelyard.workspace import CombinedDirectory, ModelDirectory
 
 _POLL = 0.05
 _TAIL = 15
+# What training keeps of the torch models of one folder: no daemon reads it, and every project has its own.
+_RECORDS = "metaData-models.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +117,8 @@ def _fill(target: Path, folders: Iterable[Path]) -> None:
     origin: dict[str, Path] = {}
     for folder in filter(Path.is_dir, folders):
         for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
+            if path.name == _RECORDS:
+                continue
             first = origin.setdefault(path.name, path)
             if first is path:
                 _link(path, target / path.name)

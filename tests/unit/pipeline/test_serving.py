@@ -159,6 +159,13 @@ class TestGatherModels:
         folder = gather_models([tmp_path / "a", tmp_path / "b"], tmp_path / "models")
         assert [path.name for path in folder.iterdir()] == ["x.bin"]
 
+    def test_what_training_keeps_of_its_models_is_left_out(self, tmp_path):
+        write_files(
+            tmp_path, {f"{name}/{file}": name for name in "ab" for file in ("metaData-models.json", f"{name}.pth")}
+        )
+        folder = gather_models([tmp_path / "a", tmp_path / "b"], tmp_path / "models")
+        assert sorted(path.name for path in folder.iterdir()) == ["a.pth", "b.pth"]
+
     def test_different_files_of_one_name_are_an_error_that_names_both(self, tmp_path):
         write_files(tmp_path, {"a/x.bin": "1", "b/x.bin": "2", "models/x.bin": "1"})
         with pytest.raises(InputError, match=r"a/x\.bin and .*b/x\.bin differ"):
