@@ -195,7 +195,7 @@ class Bench:
     def wait_until_right(self, peer: str, model: str) -> None:
         """Wait for the server's first answer."""
         url, bodies = self.target(peer, model)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while True:
             try:
                 request = Request(url, bodies[0], {"Content-Type": "application/json"})

@@ -138,7 +138,7 @@ def test_sighup_loads_again(start_daemon: StartDaemon) -> None:
     before = daemon.post("grow", 0)
     daemon.process.send_signal(signal.SIGHUP)
     wait_until(lambda: about(daemon)["reloads"] == 1)
-    assert daemon.post("grow", 0) != before
+    wait_until(lambda: daemon.post("grow", 0) != before)  # the old one may still be asked until it has said bye
     os.kill(daemon.post("grow", 0)[1], signal.SIGKILL)  # it is started again like any other
     wait_until(lambda: daemon.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]}))
     assert daemon.stop() == 0
@@ -238,7 +238,7 @@ def test_a_worker_over_its_memory_limit_is_replaced(start_daemon: StartDaemon) -
     daemon = start(start_daemon, MEMORY_LIMIT="100M")
     _, pid = daemon.post("grow", 90)
     wait_until(lambda: about(daemon)["reloads"] == 1)
-    assert daemon.post("grow", 0)[1] != pid
+    wait_until(lambda: daemon.post("grow", 0)[1] != pid)
     assert "over the limit of 100 MB (MEMORY_LIMIT)" in daemon.log
     daemon.post("grow", 300)
     wait_until(lambda: about(daemon)["restarts"] == 1)

@@ -20,9 +20,10 @@ import socket
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from modelyard.runtime.application import Application, load_application, load_routes
@@ -107,6 +108,7 @@ class Supervisor:
             for index, model in enumerate(application.models)
         ]
         self._statuses: list[ModelStatus] = []
+        self._replies: deque[Callable[[], None]] = deque()
         self._stop_by = NEVER
         self._released = False
 
@@ -202,7 +204,7 @@ class Supervisor:
         if self._is_stopping or model is None:
             reply("the daemon is stopping" if self._is_stopping else f"there is no model {name}")
         else:
-            model.obey(do, reply)
+            model.obey(do, lambda error: self._replies.append(partial(reply, error)))
 
     def _stop(self) -> None:
         if self._is_stopping:
@@ -221,10 +223,13 @@ class Supervisor:
             server.kill()
 
     def _write_status(self) -> None:
+        """Show how the models are, and only then answer who asked for that."""
         statuses = [model.status for model in self._models]
         if statuses != self._statuses:
             write_status(self._site.run_dir, statuses)
             self._statuses = statuses
+        while self._replies:
+            self._replies.popleft()()
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
