@@ -85,8 +85,18 @@ def explaining_disk_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "free disk space: modelyard prune" if error.errno == errno.ENOSPC else "is MODELYARD_HOME writable?"
-        raise EngineError(f"{error.filename or 'the disk'}: {error.strerror or error}", hint=hint) from error
+        place, reason = _explain(error)
+        is_full = os.strerror(errno.ENOSPC) in reason
+        hint = "free disk space: modelyard prune" if is_full else "is MODELYARD_HOME writable?"
+        raise EngineError(f"{place}: {reason}", hint=hint) from error
+
+
+def _explain(error: OSError) -> tuple[str, str]:
+    """Where it happened, and why; of copying a tree, the first file that could not be written."""
+    if isinstance(error, shutil.Error):
+        _, place, reason = error.args[0][0]
+        return str(place), str(reason)
+    return str(error.filename or "the disk"), error.strerror or str(error)
 
 
 def write_record(path: Path, record: Mapping[str, object]) -> None:

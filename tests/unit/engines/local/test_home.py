@@ -1,5 +1,6 @@
 """Locks, records and folders of the embedded engine."""
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -85,4 +86,11 @@ def test_tree_is_measured_without_what_links_point_to(tmp_path):
 def test_full_disk_is_an_error_that_says_what_to_do():
     with pytest.raises(EngineError, match="/srv/a: No space left") as error, explaining_disk_errors():
         raise OSError(28, "No space left on device", "/srv/a")
+    assert error.value.hint == "free disk space: modelyard prune"
+
+
+def test_full_disk_while_a_tree_is_copied_names_the_first_file():
+    failed = [("/a/x", "/srv/x", "[Errno 28] No space left on device: '/srv/x'"), ("/a/y", "/srv/y", "[Errno 28] …")]
+    with pytest.raises(EngineError, match=r"^/srv/x: .*No space left") as error, explaining_disk_errors():
+        raise shutil.Error(failed)
     assert error.value.hint == "free disk space: modelyard prune"

@@ -1,0 +1,89 @@
+"""What goes wrong on machines: full disks, Ctrl-C at any moment, two builds that want one tag."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from modelyard.engines.docker import DockerEngine
+from modelyard.engines.docker.workshop import WORKSHOP
+from tests.integration.tiny_workspace import Tiny, tiny_workspace
+
+pytestmark = pytest.mark.integration
+
+TRAIN = "import six\ndef train(msg): return {'six': six.PY3}\n"
+
+
+@contextmanager
+def small_disk(folder: Path, *, size: str) -> Iterator[Path]:
+    """Make `folder` a file system of its own; skip where that needs rights that the user lacks."""
+    folder.mkdir(exist_ok=True)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder]
+    mounted = subprocess.run(command, capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"NOT TESTED: can't mount a small file system: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def tiny(self, tmp_path: Path) -> Iterator[Tiny]:
+        with tiny_workspace(tmp_path) as tiny:
+            tiny.add_model("income", "rf")
+            yield tiny
+
+    def test_of_the_home_is_named_with_what_frees_it_and_nothing_half_made_stays(self, tiny, tmp_path):
+        with small_disk(tmp_path / "full", size="64k") as home:
+            said = tiny.fail("modelyard", "build", "projects/income/rf", code=7, MODELYARD_HOME=str(home))
+            assert "No space left on device" in said
+            assert "modelyard prune" in said
+            assert not list(home.glob("images/*")) and not list(home.glob("environments/*/environment.json"))
+
+    def test_of_the_folder_for_contexts_is_named(self, tiny, tmp_path):
+        with small_disk(tmp_path / "full", size="16k") as folder:
+            said = tiny.fail("modelyard", "build", "projects/income/rf", code=1, TMPDIR=str(folder))
+            assert "No space left on device" in said
+            assert "Traceback" not in said
+            assert list(folder.iterdir()) == []
+
+
+class TestInterrupted:
+    @pytest.mark.parametrize("phase", ["setup", "requirements", "source"])
+    def test_in_any_phase_nothing_is_left(self, engine, environ, stage_train, start_build, tmp_path, phase):
+        scratch = tmp_path / "scratch"
+        scratch.mkdir()
+        environ["TMPDIR"] = str(scratch)
+        context = stage_train(TRAIN, **{"setup.sh": "true\n"})
+        build = start_build(context, "one")
+        assert build.stdout
+        for line in build.stdout:
+            if line.startswith(f"---> {phase}"):
+                build.send_signal(signal.SIGINT)
+                break
+        output, _ = build.communicate(timeout=60)
+        assert list(scratch.iterdir()) == []
+        if isinstance(engine, DockerEngine):
+            name = f"{WORKSHOP}-.*-{build.pid}-"
+            assert engine.client.api.containers(all=True, filters={"name": name}) == []
+        if engine.images():  # it was done before it heard of it
+            assert engine.build(context, tag="one").reused
+        else:
+            assert "KeyboardInterrupt" in output
+
+
+class TestOneTag:
+    def test_of_two_builds_at_once_names_one_of_the_two(self, engine, stage_train, start_build):
+        sources = [f"{TRAIN}# {number}\n" for number in range(2)]
+        contexts = [stage_train(source, folder=f"context{number}") for number, source in enumerate(sources)]
+        builds = [start_build(context, "demo") for context in contexts]
+        outputs = [build.communicate(timeout=240)[0] for build in builds]
+        assert [build.returncode for build in builds] == [0, 0], outputs
+        assert len(engine.images()) == 2
+        assert engine.inspect("demo").id in {image.id for image in engine.images()}
+        assert sorted(len(image.tags) for image in engine.images()) == [0, 1]
