@@ -127,10 +127,11 @@ def read_proportional(pid: int) -> int:
 
 def descend(pid: int) -> Iterator[int]:
     """A process and all below it."""
-    yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in children.read_text().split():
-            yield from descend(int(child))
+    done = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    found = [pid]
+    for parent in found:
+        yield parent
+        found += [int(line.split()[0]) for line in done.stdout.splitlines() if int(line.split()[1]) == parent]
 
 
 def ask_routes() -> list[dict[str, float]]:
