@@ -228,15 +228,13 @@ def test_a_digit_that_a_person_draws_is_recognised(run, serve):
         assert page.wait_for_answer(count=2)["predictions"] == [7]
 
 
+@pytest.mark.timeout(1800)
 def test_torch_and_scikit_learn_behind_one_daemon(run, workspace, serve):
-    run("projects/torch_linear", "data", ".")
-    run("projects/torch_linear/linear", "train", ".", "--reuse")
-    run("projects/tumor_diagnosis/logisticRegression", "train", ".")
-    shared = workspace / "projects" / "all"
-    models = "torch_linear/linear tumor_diagnosis/logisticRegression"
-    run("projects", "generate", str(shared), "--models", models)
-    for project in ("torch_linear", "tumor_diagnosis"):
-        assert (workspace / "projects" / project / "models").is_dir()
+    models = ("mnist/cnn", "torch_linear/linear", "tumor_diagnosis/logisticRegression")
+    for model in models:
+        run(f"projects/{model.partition('/')[0]}", "data", ".")
+        run(f"projects/{model}", "train", ".", "--reuse")
+    run("projects", "generate", str(workspace / "projects" / "all"), "--models", " ".join(models))
     url = serve("projects/all")
     answer = post(f"{url}/torch-linear", {"instances": [[1, 1], [0, 1]]})["predictions"]
     assert [round(value, 3) for value in answer] == [5.0, 3.0]
