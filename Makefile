@@ -24,10 +24,10 @@ setup: $(VENV)/.tool ## make .venv with the tool in it
 demo: $(VENV)/.tool ## train four models, build one daemon, send it requests, show one table, stop
 	@$(BIN)/modelyard demo --engine "$(or $(ENGINE),local)" --host "$(HOST)" --port "$(PORT)"
 test: $(VENV)/.dev lint ## run the whole test suite
-	@$(BIN)/pytest -n auto --hypothesis-profile=thorough tests/unit tests/component
-	@$(BIN)/pytest tests/integration
+	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto --hypothesis-profile=thorough tests/unit tests/component
+	@$(BIN)/pytest $(PYTEST_OPTIONS) tests/integration
 test-unit: $(VENV)/.dev ## run the unit tests only: no process, no framework, a few seconds
-	@$(BIN)/pytest -n auto tests/unit
+	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto tests/unit
 lint: $(VENV)/.dev ## run ruff, mypy, import-linter and shellcheck
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache
 	@$(BIN)/shellcheck build.sh .ci/run builders/*/s2i/bin/* builders/base/make-base-image
