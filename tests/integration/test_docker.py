@@ -182,9 +182,11 @@ def wait_until_answers(url: str, *, seconds: float = 60.0) -> None:
 
 class TestSecrets:
     def test_credentials_of_index_and_proxy_reach_assemble_and_no_layer(self, docker, stage, tmp_path):
+        docker.build(stage(), tag="before")  # makes the builder image, which the index and the proxy below could not
         setup = 'test -n "$UV_INDEX" && test -n "$https_proxy" && test -r "$SSL_CERT_FILE" && echo all here\n'
         context = stage(
-            **{"setup.sh": setup, "requirements_predict.txt": "", "predict.py": "def predict(msg): return 1\n"}
+            folder="secret",
+            **{"setup.sh": setup, "requirements_predict.txt": "", "predict.py": "def predict(msg): return 1\n"},
         )
         bundle = tmp_path / "own-ca.pem"
         bundle.write_text(f"# {SECRET}\n" + _system_bundle())
