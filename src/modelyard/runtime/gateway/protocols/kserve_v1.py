@@ -10,10 +10,9 @@ from flask import Response, request
 from modelyard.runtime.gateway.protocols.bodies import take_json
 from modelyard.runtime.gateway.protocols.protocol import (
     ERROR_IN_JSON,
-    FLAG,
     JSON,
     LIST,
-    TEXT,
+    READINESS,
     About,
     Endpoint,
     Models,
@@ -21,6 +20,7 @@ from modelyard.runtime.gateway.protocols.protocol import (
     answer_json,
     in_json,
     refuse_in_json,
+    show_readiness,
 )
 
 
@@ -48,16 +48,7 @@ def list_models(models: Models) -> Response:
     return answer_json({"models": list(models.fleet.routes)})
 
 
-def show_model(models: Models, model: str) -> Response:
-    """GET /v1/models/<model>: 503 until it is ready, which is what clients wait for."""
-    status = models.status(model)
-    if status.state == "ready":
-        return answer_json({"name": model, "ready": True})
-    return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503)
-
-
 _ALL = About(summary="The models", answers=in_json(models=LIST))
-_ONE = About(summary="Whether a model is ready", answers=in_json(name=TEXT, ready=FLAG))
 _PREDICT = About(
     summary="Ask a model",
     body={JSON: {"type": "object", "properties": {"instances": LIST}, "required": ["instances"]}},
@@ -68,7 +59,7 @@ KSERVE_V1 = Protocol(
     name="KServe V1",
     endpoints=(
         Endpoint(path="/v1/models", answer=list_models, about=_ALL, methods=("GET",)),
-        Endpoint(path="/v1/models/<path:model>", answer=show_model, about=_ONE, methods=("GET",)),
+        Endpoint(path="/v1/models/<path:model>", answer=show_readiness, about=READINESS, methods=("GET",)),
         Endpoint(path="/v1/models/<path:model>:predict", answer=predict, about=_PREDICT),
     ),
     refuse=refuse_in_json,

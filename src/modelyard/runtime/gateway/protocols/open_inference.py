@@ -19,6 +19,7 @@ from modelyard.runtime.gateway.protocols.protocol import (
     FLAG,
     JSON,
     LIST,
+    READINESS,
     TEXT,
     About,
     Endpoint,
@@ -27,6 +28,7 @@ from modelyard.runtime.gateway.protocols.protocol import (
     answer_json,
     in_json,
     refuse_in_json,
+    show_readiness,
 )
 from modelyard.runtime.gateway.protocols.tensors import (
     BINARY_SIZE,
@@ -162,14 +164,6 @@ def show_model(models: Models, model: str) -> Response:
     return answer_json({"name": model, "platform": "modelyard", "inputs": inputs, "outputs": outputs})
 
 
-def show_model_ready(models: Models, model: str) -> Response:
-    """GET /v2/models/<model>/ready"""
-    status = models.status(model)
-    if status.state == "ready":
-        return answer_json({"name": model, "ready": True})
-    return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503)
-
-
 def list_repository(models: Models) -> Response:
     """POST /v2/repository/index"""
     document = request.get_json(silent=True, force=True)
@@ -260,7 +254,6 @@ _SERVER = About(summary="The server", answers=in_json(name=TEXT, version=TEXT, e
 _LIVE = About(summary="Whether the daemon answers", answers=in_json(live=FLAG))
 _READY = About(summary="Whether the daemon is ready", answers=in_json(ready=FLAG))
 _MODEL = About(summary="What a model takes and answers", answers=in_json(name=TEXT, inputs=LIST, outputs=LIST))
-_MODEL_READY = About(summary="Whether a model is ready", answers=in_json(name=TEXT, ready=FLAG))
 _INFER = About(
     summary="Ask a model",
     body=in_json(inputs=_TENSORS),
@@ -277,7 +270,7 @@ OPEN_INFERENCE = Protocol(
         Endpoint(path="/v2/health/live", answer=show_live, about=_LIVE, methods=("GET",)),
         Endpoint(path="/v2/health/ready", answer=show_ready, about=_READY, methods=("GET",)),
         Endpoint(path="/v2/models/<path:model>", answer=show_model, about=_MODEL, methods=("GET",)),
-        Endpoint(path="/v2/models/<path:model>/ready", answer=show_model_ready, about=_MODEL_READY, methods=("GET",)),
+        Endpoint(path="/v2/models/<path:model>/ready", answer=show_readiness, about=READINESS, methods=("GET",)),
         Endpoint(path="/v2/models/<path:model>/infer", answer=infer, about=_INFER),
         Endpoint(path="/v2/repository/index", answer=list_repository, about=_INDEX),
         Endpoint(path="/v2/repository/models/<path:model>/load", answer=load_model, about=_LOAD),

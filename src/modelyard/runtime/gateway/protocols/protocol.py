@@ -120,3 +120,14 @@ def answer_json(document: Any, status: int = 200, headers: Mapping[str, str] | N
 def refuse_in_json(problem: Problem, request_id: str) -> Response:
     """An error as {"error": "..."}: the form of both of KServe's protocols."""
     return answer_json({"error": problem.detail}, problem.status, problem.headers)
+
+
+def show_readiness(models: Models, model: str) -> Response:
+    """Tell whether a model is ready, in the form of both of KServe's protocols; clients wait while it is 503."""
+    status = models.status(model)
+    if status.state == "ready":
+        return answer_json({"name": model, "ready": True})
+    return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503)
+
+
+READINESS = About(summary="Whether a model is ready", answers=in_json(name=TEXT, ready=FLAG))
