@@ -90,7 +90,7 @@ def _refuse_cpu_torch(command: Sequence[str], file: str, environ: Mapping[str, s
     if packages:
         raise ModelyardError(
             f"{file}: variant cuda, but {packages[0]} would be installed, which knows no CUDA",
-            hint="name the CUDA version in builders/cuda.args (TORCH_BACKEND=cu128; auto looks at the driver of this "
+            hint="name the CUDA version in builders/cuda.args (TORCH_BACKEND=cu130; auto looks at the driver of this "
             "machine), take torch from a wheelhouse with CUDA wheels, or build with VARIANT=cpu",
         )
 

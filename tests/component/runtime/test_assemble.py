@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
+from modelyard.context.build_context import read_arguments
 from modelyard.runtime.application import Application, Model, format_application
 from modelyard.runtime.installation import explain_failure
 from modelyard.runtime.pythons import TARGET, find_python
@@ -307,6 +309,14 @@ def test_cpu_wheel_of_a_wheelhouse_wins_over_a_newer_torch_of_an_index(assemble,
     assert "torch==2.13.0+cpu\n" in (tmp_path / "uv.log").read_text()
 
 
+@pytest.mark.parametrize("variant", ["cpu", "cuda"])
+def test_a_variant_s_torch_comes_from_an_index_that_uv_knows_whatever_machine_builds(variant):
+    backend = read_arguments(REPOSITORY / "builders", variant)["TORCH_BACKEND"]
+    asked = [find_uv_bin(), "pip", "compile", os.devnull, "--offline", "--torch-backend", backend]
+    subprocess.run(asked, check=True, capture_output=True)
+    assert backend != "auto"
+
+
 def test_cpu_variant_refuses_gpu_libraries_by_name(assemble, tmp_path):
     plan = "Would install 3 packages\n + torch==2.15.0\n + nvidia-cublas-cu12==12.8.4\n + nvidia-nccl-cu12==2.27\n"
     ended = assemble(SOURCE, UV_PLANS=plan, TORCH_BACKEND="cpu")
@@ -324,8 +334,8 @@ def test_cuda_variant_refuses_a_torch_for_the_cpu_by_name(assemble, tmp_path):
     ended = assemble(SOURCE, TORCH_BACKEND="auto", UV_PLANS=plan)
     assert ended.returncode != 0
     assert "requirements.txt: variant cuda, but torch==2.13.0+cpu would be installed" in ended.stderr
-    assert "TORCH_BACKEND=cu128" in ended.stderr
-    for version in ("2.13.0", "2.13.0+cu128"):
+    assert "TORCH_BACKEND=cu130" in ended.stderr
+    for version in ("2.13.0", "2.13.0+cu130"):
         environ = {"UV_PLANS": f" + torch=={version}\n", "MODELYARD_ENVIRONMENTS": str(tmp_path / version)}
         assert assemble(SOURCE, TORCH_BACKEND="auto", **environ).returncode == 0
 
