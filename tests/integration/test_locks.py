@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.engines.protocols import ContainerSpec
 from modelyard.errors import BuildError
 from modelyard.pipeline.locking import use_locks, write_locks
 from tests.component.requirements.wheels import make_wheel
@@ -44,7 +45,7 @@ def test_the_version_that_was_locked_is_installed(engine, locked, wheels):
     make_wheel(wheels, "demolib", "2.0")
     image = engine.build(locked, tag="demo/m")
     lines: list[str] = []
-    assert engine.run(image.id, environment={"TRAIN": "1"}, on_output=lines.append) == 0
+    assert engine.run(ContainerSpec(image.id, environment={"TRAIN": "1"}), on_output=lines.append) == 0
     assert json.loads(lines[-1]) == "1.0"
 
 

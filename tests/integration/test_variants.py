@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from modelyard.context import stage_model
+from modelyard.engines.protocols import ContainerSpec
 from modelyard.errors import EngineError
 
 pytestmark = pytest.mark.integration
@@ -31,5 +32,5 @@ def test_a_cuda_image_is_refused_by_a_host_without_the_nvidia_runtime(engine, ma
     assert image.labels["io.modelyard.variant"] == "cuda"
     assert image.environment["NVIDIA_VISIBLE_DEVICES"] == "all"
     with pytest.raises(EngineError) as error:
-        engine.run("cuda", environment={"TRAIN": "1"})
+        engine.run(ContainerSpec("cuda", environment={"TRAIN": "1"}))
     assert "no NVIDIA runtime" in error.value.hint and "VARIANT=cpu" in error.value.hint

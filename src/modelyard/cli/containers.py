@@ -27,7 +27,7 @@ def run_command(
 
     TARGET is a folder below the application root, such as models.
     """
-    from modelyard.engines.protocols import Mount
+    from modelyard.engines.protocols import ContainerSpec, Mount
 
     mounts = []
     for volume in volumes:
@@ -36,9 +36,8 @@ def run_command(
         if not target or mode not in ("", "ro", "rw"):
             raise InputError(f"-v {volume!r} is not FOLDER:TARGET[:ro]", hint="for example -v ./models:models:ro")
         mounts.append(Mount(source=settings.path(source), target=target, read_only=mode == "ro"))
-    return settings.open_engine(engine).run(
-        image, name=name, environment=parse_variables(variables), mounts=mounts, on_output=click.echo
-    )
+    spec = ContainerSpec(image, name=name, environment=parse_variables(variables), mounts=mounts)
+    return settings.open_engine(engine).run(spec, on_output=click.echo)
 
 
 @click.command("ps")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from modelyard.engines.protocols import Container, Image, Mount, OnOutput, discard
+from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
 from modelyard.runtime.settings import Settings
@@ -14,27 +14,10 @@ _TO_END = 5.0
 class Containers(Protocol):
     """The containers of one engine."""
 
-    def run(
-        self,
-        reference: str,
-        *,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        on_output: OnOutput,
-    ) -> int:
+    def run(self, spec: ContainerSpec, *, on_output: OnOutput) -> int:
         """Run in the foreground; return the exit code."""
 
-    def serve(
-        self,
-        reference: str,
-        *,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        host: str,
-        port: int,
-    ) -> Container:
+    def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
         """Start in the background, published."""
 
     def all(self) -> tuple[Container, ...]:
@@ -66,30 +49,13 @@ class DelegatingEngine:
     _containers: Containers
     _images: Images
 
-    def run(
-        self,
-        image: str,
-        *,
-        name: str | None = None,
-        environment: Mapping[str, str] = {},
-        mounts: Sequence[Mount] = (),
-        on_output: OnOutput = discard,
-    ) -> int:
+    def run(self, spec: ContainerSpec, *, on_output: OnOutput = discard) -> int:
         """See ContainerRunner."""
-        return self._containers.run(image, name=name, environment=environment, mounts=mounts, on_output=on_output)
+        return self._containers.run(spec, on_output=on_output)
 
-    def serve(
-        self,
-        image: str,
-        *,
-        name: str | None = None,
-        environment: Mapping[str, str] = {},
-        mounts: Sequence[Mount] = (),
-        host: str = "127.0.0.1",
-        port: int = 5111,
-    ) -> Container:
+    def serve(self, spec: ContainerSpec, *, host: str = "127.0.0.1", port: int = 5111) -> Container:
         """See ContainerRunner."""
-        return self._containers.serve(image, name=name, environment=environment, mounts=mounts, host=host, port=port)
+        return self._containers.serve(spec, host=host, port=port)
 
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         """See ContainerRunner."""

@@ -1,7 +1,7 @@
 """What an engine can do: build application images, run containers of them, keep a store of images."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, runtime_checkable
@@ -74,6 +74,18 @@ class Mount:
             )
 
 
+@dataclass(frozen=True)
+class ContainerSpec:
+    """What a container is made of; `image` is a tag, an id or the start of an id."""
+
+    image: str
+    _: KW_ONLY
+    name: str | None = None
+    """None: one made of the image's own name."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
     """What `prune` removed."""
@@ -101,32 +113,15 @@ class ImageBuilder(Protocol):
 
 
 class ContainerRunner(Protocol):
-    """Runs application images. `image` is a tag, an id or the start of an id."""
+    """Runs application images."""
 
-    def run(
-        self,
-        image: str,
-        *,
-        name: str | None = None,
-        environment: Mapping[str, str] = ...,
-        mounts: Sequence[Mount] = (),
-        on_output: OnOutput = discard,
-    ) -> int:
+    def run(self, spec: ContainerSpec, *, on_output: OnOutput = discard) -> int:
         """Run in the foreground until it ends, remove the container and return its exit code (128 + n for a signal).
 
         What interrupts the caller (Ctrl-C) stops the container.
         """
 
-    def serve(
-        self,
-        image: str,
-        *,
-        name: str | None = None,
-        environment: Mapping[str, str] = ...,
-        mounts: Sequence[Mount] = (),
-        host: str = "127.0.0.1",
-        port: int = 5111,
-    ) -> Container:
+    def serve(self, spec: ContainerSpec, *, host: str = "127.0.0.1", port: int = 5111) -> Container:
         """Start in the background, published at host:port, and return at once; it outlives the caller.
 
         An ended container of the same name is replaced. Raises PortTakenError, and EngineError where a container of

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any
 
-from modelyard.engines.protocols import Engine, Mount
+from modelyard.engines.protocols import Engine
 from modelyard.errors import EndpointError, RunError
 from modelyard.pipeline.building import BuildRequest, build_image
 from modelyard.pipeline.endpoint import Answer, Endpoint, send_instances
 from modelyard.pipeline.reporter import Reporter
-from modelyard.pipeline.serving import ServeRequest, model_environment, models_folder, serve
+from modelyard.pipeline.serving import ServeRequest, serve, specify_container
 from modelyard.pipeline.subject import Subject
 from modelyard.runtime.bare import MARK
 from modelyard.workspace import CombinedDirectory, ModelDirectory, Workspace
@@ -95,9 +95,7 @@ def call_bare(request: ServeRequest, engine: Engine, reporter: Reporter) -> Mapp
     lines: list[str] = []
     with reporter.step(f"calling the functions of {request.build.subject.container_name}") as step:
         code = engine.run(
-            image.id,
-            environment={**model_environment(request), "BARE": "1"},
-            mounts=[Mount(source=models_folder(request), target="models", read_only=True)],
+            specify_container(request, image, environment={"BARE": "1"}),
             on_output=lambda line: lines.append(line) if line.startswith(MARK) else step.output(line),
         )
         answers = [json.loads(line.removeprefix(MARK)) for line in lines]

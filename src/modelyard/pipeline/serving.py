@@ -10,7 +10,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
-from modelyard.engines.protocols import Container, Engine, Mount
+from modelyard.engines.protocols import Container, ContainerSpec, Engine, Image, Mount
 from modelyard.errors import InputError, RunError
 from modelyard.pipeline.building import BuildRequest, build_image
 from modelyard.pipeline.endpoint import Endpoint
@@ -49,10 +49,11 @@ class ServeRequest:
 
 
 def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Container:
-    """Build, start in the background, and return when every model is ready.
+    """Build, start in the background, and return when every model is ready, or some where READY=any.
 
     A running container of the same name is replaced, even by its like: only a new one surely has the model's last
-    binary. Raises PortTakenError, and RunError with the reason where a model cannot load; then nothing is left running.
+    binary. Raises PortTakenError, and RunError with the reason where a model cannot load and the daemon is not ready
+    without it; then nothing is left running.
     """
     image = build_image(request.build, engine, reporter)
     running = next((c for c in engine.containers() if c.name == request.container_name), None)
@@ -60,16 +61,10 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
         with reporter.step(f"stopping the {request.container_name} that runs"):
             engine.stop(running.name)
     with reporter.step(f"starting {request.container_name} on {request.endpoint}") as step:
-        container = engine.serve(
-            image.id,
-            name=request.container_name,
-            environment=model_environment(request),
-            mounts=[Mount(source=models_folder(request), target="models", read_only=True)],
-            host=request.host,
-            port=request.port,
-        )
+        spec = specify_container(request, image, name=request.container_name)
+        container = engine.serve(spec, host=request.host, port=request.port)
         try:
-            _wait_until_ready(request, engine, step.output)
+            _wait_until_ready(request, engine, reporter, step.output)
         except BaseException:
             engine.stop(container.name)
             raise
@@ -77,7 +72,19 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
     return container
 
 
-def model_environment(request: ServeRequest) -> Mapping[str, str]:
+def specify_container(
+    request: ServeRequest, image: Image, *, name: str | None = None, environment: Mapping[str, str] = {}
+) -> ContainerSpec:
+    """The container of a subject's image, with its models, and `environment` added to what the request sets."""
+    return ContainerSpec(
+        image.id,
+        name=name,
+        environment={**_model_environment(request), **environment},
+        mounts=[Mount(source=_models_folder(request), target="models", read_only=True)],
+    )
+
+
+def _model_environment(request: ServeRequest) -> Mapping[str, str]:
     """MODEL_NAME tells a single model which binary to load; a combined daemon has none."""
     if isinstance(request.build.subject, CombinedDirectory):
         return request.environment
@@ -85,7 +92,7 @@ def model_environment(request: ServeRequest) -> Mapping[str, str]:
     return {"MODEL_NAME": name, "MODElNAME": name, **request.environment}
 
 
-def models_folder(request: ServeRequest) -> Path:
+def _models_folder(request: ServeRequest) -> Path:
     """The folder to mount as models/: the project's own, or for every project one that holds the binaries of all."""
     subject = request.build.subject
     if isinstance(subject, ModelDirectory) or subject.path.parent != request.build.workspace.projects_root:
@@ -136,7 +143,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _wait_until_ready(request: ServeRequest, engine: Engine, output: OnOutput) -> None:
+def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter, output: OnOutput) -> None:
     deadline = time.monotonic() + request.timeout
     said = ""
     while time.monotonic() < deadline:
@@ -149,10 +156,14 @@ def _wait_until_ready(request: ServeRequest, engine: Engine, output: OnOutput) -
         if routes and not waiting:
             if failed:
                 reasons = "\n".join(f"  /{route['route']}: {route['reason']}" for route in failed)
-                raise RunError(
-                    f"{request.container_name}: {len(failed)} of {len(routes)} routes cannot be served:\n{reasons}",
-                    hint="is the model trained? make train writes the binary that predict.py loads",
-                )
+                what = f"{len(failed)} of {len(routes)} routes cannot be served:\n{reasons}"
+                if not _is_ready(request.endpoint):
+                    raise RunError(
+                        f"{request.container_name}: {what}",
+                        hint="is the model trained? make train writes the binary that predict.py loads. READY=any serves "
+                        "the others without it",
+                    )
+                reporter.note(what)
             return
         if waiting and said != (said := f"waiting for {', '.join(waiting)}"):
             output(said)
@@ -166,6 +177,11 @@ def _read_routes(endpoint: Endpoint) -> list[dict[str, Any]]:
     except (OSError, HTTPException):
         return []
     return answer["routes"] if status == 200 else []
+
+
+def _is_ready(endpoint: Endpoint) -> bool:
+    """Tell whether the daemon calls itself ready: by its setting READY, a model that failed is not always missed."""
+    return endpoint.request("GET", "/readyz", timeout=2.0)[0] == 200
 
 
 def _start_failed(request: ServeRequest, engine: Engine, what: str) -> RunError:

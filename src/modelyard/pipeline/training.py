@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modelyard.engines.protocols import Engine, Image, Mount
+from modelyard.engines.protocols import ContainerSpec, Engine, Image, Mount
 from modelyard.errors import InputError, RunError
 from modelyard.pipeline.building import BuildRequest, Limits, build_image, describe_build
 from modelyard.pipeline.data import ensure_data
@@ -166,23 +166,23 @@ def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) 
         lines.append(line)
         output(line)
 
+    spec = ContainerSpec(
+        image.id,
+        environment={
+            "TRAIN": "1",
+            "PAYLOAD": json.dumps(request.train_payload),
+            "MODEL_NAME": request.binary_name,
+            "MODElNAME": request.binary_name,
+            "MODELYARD_RUN_ID": run_id,
+            "MODELYARD_SOURCE_DIGEST": image.id,
+        },
+        mounts=[
+            Mount(source=request.data_folder, target="data", read_only=True),
+            Mount(source=request.models_folder, target="models"),
+        ],
+    )
     try:
-        code = engine.run(
-            image.id,
-            environment={
-                "TRAIN": "1",
-                "PAYLOAD": json.dumps(request.train_payload),
-                "MODEL_NAME": request.binary_name,
-                "MODElNAME": request.binary_name,
-                "MODELYARD_RUN_ID": run_id,
-                "MODELYARD_SOURCE_DIGEST": image.id,
-            },
-            mounts=[
-                Mount(source=request.data_folder, target="data", read_only=True),
-                Mount(source=request.models_folder, target="models"),
-            ],
-            on_output=keep,
-        )
+        code = engine.run(spec, on_output=keep)
     finally:
         _sweep(request.models_folder, run_id)
     if code != 0:

@@ -202,8 +202,8 @@ class TestBadValues:
 def test_run_passes_the_exit_code_on(modelyard, engine, tmp_path):
     engine.train = lambda *_: 42
     assert modelyard("run", "mine", "-e", "A=b=c", "-v", f"{tmp_path}:models:ro").code == 42
-    assert engine.environment == {"A": "b=c"}
-    [mount] = engine.mounts
+    assert engine.spec.environment == {"A": "b=c"}
+    [mount] = engine.spec.mounts
     assert (mount.source, mount.target, mount.read_only) == (tmp_path, "models", True)
 
 

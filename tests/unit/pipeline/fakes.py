@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ from typing import Any
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.bill import Bill, LayerSize, PackageSize
-from modelyard.engines.protocols import Container, Image, Mount, OnOutput, Pruned, discard
+from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, Pruned, discard
 from modelyard.errors import EngineError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -42,13 +42,13 @@ class FakeEngine:
     """Images are digests of their contexts; `train` plays the container of a run, `containers` those that serve."""
 
     name = "fake"
+    spec: ContainerSpec
+    """What it was told last to run or to serve."""
 
     def __init__(self) -> None:
         self.built: dict[str, Image] = {}
         self.calls: list[str] = []
         self.train: Train = save_mean
-        self.environment: Mapping[str, str] = {}
-        self.mounts: Sequence[Mount] = ()
         self.serving: dict[str, Container] = {}
         self.log: list[str] = []
         self.exits_with: int | None = None
@@ -73,38 +73,21 @@ class FakeEngine:
                 return image
         raise EngineError(f"there is no image {reference!r}", hint="build it")
 
-    def run(
-        self,
-        image: str,
-        *,
-        name: str | None = None,
-        environment: Mapping[str, str] = {},
-        mounts: Sequence[Mount] = (),
-        on_output: OnOutput = discard,
-    ) -> int:
+    def run(self, spec: ContainerSpec, *, on_output: OnOutput = discard) -> int:
         """Let `train` play the run; its folder is the one that holds data/ and models/."""
         self.calls.append("run")
-        self.environment, self.mounts = environment, mounts
-        return self.train(mounts[0].source.parent, environment, on_output)
+        self.spec = spec
+        return self.train(spec.mounts[0].source.parent, spec.environment, on_output)
 
-    def serve(
-        self,
-        image: str,
-        *,
-        name: str | None = None,
-        environment: Mapping[str, str] = {},
-        mounts: Sequence[Mount] = (),
-        host: str = "127.0.0.1",
-        port: int = 5111,
-    ) -> Container:
+    def serve(self, spec: ContainerSpec, *, host: str = "127.0.0.1", port: int = 5111) -> Container:
         """Remember a container."""
-        assert name
-        self.calls.append(f"serve {name}")
-        self.environment, self.mounts = environment, mounts
-        container = make_container(name, image=image, host=host, port=port)
+        assert spec.name
+        self.calls.append(f"serve {spec.name}")
+        self.spec = spec
+        container = make_container(spec.name, image=spec.image, host=host, port=port)
         if self.exits_with is not None:
             container = replace(container, status="exited", exit_code=self.exits_with)
-        self.serving[name] = container
+        self.serving[spec.name] = container
         return container
 
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:

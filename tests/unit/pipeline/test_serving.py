@@ -20,9 +20,13 @@ FAILED = [{"route": "income-rf", "state": "failed", "reason": "FileNotFoundError
 
 
 class Daemon(ThreadingHTTPServer):
-    """Answers GET /routes with one after the other of `states`, and then with the last for ever."""
+    """Answers GET /routes with one after the other of `states`, and then with the last for ever.
+
+    GET /readyz is 200 where `is_ready`.
+    """
 
     states: list[Any]
+    is_ready = False
     daemon_threads = True
 
 
@@ -30,9 +34,15 @@ class Handler(BaseHTTPRequestHandler):
     server: Daemon
 
     def do_GET(self) -> None:
+        if self.path == "/readyz":
+            self.answer(200 if self.server.is_ready else 503, {"ready": self.server.is_ready})
+            return
         state = self.server.states.pop(0) if len(self.server.states) > 1 else self.server.states[0]
-        body = json.dumps({"routes": state}).encode()
-        self.send_response(200 if state else 503)
+        self.answer(200 if state else 503, {"routes": state})
+
+    def answer(self, status: int, document: Any) -> None:
+        body = json.dumps(document).encode()
+        self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -72,20 +82,20 @@ def test_it_returns_when_every_route_is_ready(request_, daemon, engine, reporter
 
 def test_the_container_gets_what_the_caller_sets(request_, engine, reporter):
     serve(replace(request_, environment={"QUEUE_SIZE": "3", "MODEL_NAME": "other"}), engine, reporter)
-    assert engine.environment == {"MODEL_NAME": "other", "MODElNAME": "income_rf", "QUEUE_SIZE": "3"}
+    assert engine.spec.environment == {"MODEL_NAME": "other", "MODElNAME": "income_rf", "QUEUE_SIZE": "3"}
 
 
 def test_the_container_gets_the_model_s_name_and_the_models_read_only(request_, engine, reporter):
     serve(request_, engine, reporter)
-    assert engine.environment == {"MODEL_NAME": "income_rf", "MODElNAME": "income_rf"}
-    [mount] = engine.mounts
+    assert engine.spec.environment == {"MODEL_NAME": "income_rf", "MODElNAME": "income_rf"}
+    [mount] = engine.spec.mounts
     assert (mount.source, mount.target, mount.read_only) == (
         request_.build.subject.path.parent / "models",
         "models",
         True,
     )
     serve(replace(request_, model_name="other"), engine, reporter)
-    assert engine.environment["MODEL_NAME"] == "other"
+    assert engine.spec.environment["MODEL_NAME"] == "other"
 
 
 def test_a_route_that_cannot_load_stops_the_container_and_says_why(request_, daemon, engine, reporter):
@@ -94,6 +104,17 @@ def test_a_route_that_cannot_load_stops_the_container_and_says_why(request_, dae
         serve(request_, engine, reporter)
     assert "make train" in error.value.hint
     assert engine.containers() == ()
+
+
+def test_where_the_daemon_is_ready_without_a_route_that_cannot_load_it_stays_and_the_reason_is_told(
+    request_, daemon, engine, reporter
+):
+    daemon.states, daemon.is_ready = [LOADING, FAILED], True
+    container = serve(request_, engine, reporter)
+    assert [running.name for running in engine.containers()] == [container.name]
+    assert (
+        "1 of 1 routes cannot be served:\n  /income-rf: FileNotFoundError: models/income_rf.bin" in reporter.lines
+    )
 
 
 def test_a_container_that_ended_shows_its_log(request_, engine, reporter):
@@ -207,6 +228,6 @@ def test_a_daemon_of_every_project_mounts_the_binaries_of_all_and_names_no_model
     combined = workspace.combined_directory(workspace.projects_root)
     build = BuildRequest(workspace=workspace, subject=combined, kind="predict")
     serve(replace(request_, build=build), engine, reporter)
-    [mount] = engine.mounts
+    [mount] = engine.spec.mounts
     assert sorted(path.name for path in mount.source.iterdir()) == ["income_rf.bin", "tumor_svm.bin"]
-    assert engine.environment == {}
+    assert engine.spec.environment == {}

@@ -17,11 +17,11 @@ def request_(workspace, model):
 
 def test_the_container_gets_payload_names_and_mounts(request_, engine, reporter):
     trained = train_model(request_, engine, reporter)
-    assert json.loads(engine.environment["PAYLOAD"]) == {"$ref": "data/adult.csv", "model_name": "income_rf"}
-    assert engine.environment["MODEL_NAME"] == engine.environment["MODElNAME"] == "income_rf"
-    assert engine.environment["TRAIN"] == "1"
+    assert json.loads(engine.spec.environment["PAYLOAD"]) == {"$ref": "data/adult.csv", "model_name": "income_rf"}
+    assert engine.spec.environment["MODEL_NAME"] == engine.spec.environment["MODElNAME"] == "income_rf"
+    assert engine.spec.environment["TRAIN"] == "1"
     project = request_.model.path.parent
-    assert [(mount.source, mount.target, mount.read_only) for mount in engine.mounts] == [
+    assert [(mount.source, mount.target, mount.read_only) for mount in engine.spec.mounts] == [
         (project / "data", "data", True),
         (project / "models", "models", False),
     ]
@@ -31,10 +31,11 @@ def test_the_container_gets_payload_names_and_mounts(request_, engine, reporter)
 
 def test_names_and_payload_can_be_replaced(request_, engine, reporter):
     train_model(replace(request_, model_name="other"), engine, reporter)
-    assert json.loads(engine.environment["PAYLOAD"])["model_name"] == engine.environment["MODEL_NAME"] == "other"
+    environment = engine.spec.environment
+    assert json.loads(environment["PAYLOAD"])["model_name"] == environment["MODEL_NAME"] == "other"
     with pytest.raises(KeyError, match="model_name"):
         train_model(replace(request_, payload={"rows": 5}), engine, reporter)
-    assert json.loads(engine.environment["PAYLOAD"]) == {"rows": 5}
+    assert json.loads(engine.spec.environment["PAYLOAD"]) == {"rows": 5}
 
 
 def test_what_is_unchanged_is_reused_and_says_so(request_, engine, reporter):
@@ -150,7 +151,7 @@ def test_a_model_that_makes_its_own_data_has_no_reference(request_, engine, repo
     write_files(model.path, {"Makefile": "MODEL_NAME = income_rf\nDATASET_NAME =\n"})
     request = replace(request_, model=ModelDirectory(model.path))
     train_model(request, engine, reporter)
-    assert json.loads(engine.environment["PAYLOAD"]) == {"model_name": "income_rf"}
+    assert json.loads(engine.spec.environment["PAYLOAD"]) == {"model_name": "income_rf"}
     assert train_model(replace(request, reuse=True), engine, reporter).reused
 
 

@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.engines.delegation import choose_grace, pick_container
@@ -12,7 +12,7 @@ from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.images import DockerImages, parse_time
 from modelyard.engines.docker.workshop import lines_of, remove_container
 from modelyard.engines.ports import choose_port, refuse_port
-from modelyard.engines.protocols import Container, Image, Mount, OnOutput
+from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.workspace import as_container_name
 
@@ -27,28 +27,11 @@ class DockerContainers:
 
     client: Client
 
-    def run(
-        self,
-        reference: str,
-        *,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        on_output: OnOutput,
-    ) -> int:
+    def run(self, spec: ContainerSpec, *, on_output: OnOutput) -> int:
         """Run in the foreground and remove the container."""
-        return _run_to_the_end(self.client, self._create(reference, name, environment, mounts), on_output)
+        return _run_to_the_end(self.client, self._create(spec), on_output)
 
-    def serve(
-        self,
-        reference: str,
-        *,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        host: str,
-        port: int,
-    ) -> Container:
+    def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
         """Start in the background, published."""
         for other in self.all():
             if other.status == "running" and port and other.port == port:
@@ -56,7 +39,7 @@ class DockerContainers:
         if self.client.is_local:
             port = choose_port(host, port)
         listens = {"HOST": "0.0.0.0", "PORT": PORT.removesuffix("/tcp")}
-        container = self._create(reference, name, {**listens, **environment}, mounts, ports={PORT: (host, port)})
+        container = self._create(replace(spec, environment={**listens, **spec.environment}), ports={PORT: (host, port)})
         try:
             with self.client.talking(f"start the container on {host}:{port}"):
                 self.client.api.start(container)
@@ -94,36 +77,20 @@ class DockerContainers:
             self.client.api.stop(container.id, timeout=max(1, round(grace)))
         return self.find(container.id)
 
-    def _create(
-        self,
-        reference: str,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        *,
-        ports: Mapping[str, tuple[str, int]] | None = None,
-    ) -> str:
-        image = DockerImages(self.client).find(reference)
-        serves = ports is not None
+    def _create(self, spec: ContainerSpec, *, ports: Mapping[str, tuple[str, int]] = {}) -> str:
+        image = DockerImages(self.client).find(spec.image)
         prefix = as_container_name(image.name)
-        name = name or (prefix if serves else f"{prefix}-{secrets.token_hex(3)}")
+        name = spec.name or (prefix if ports else f"{prefix}-{secrets.token_hex(3)}")
         self._free_name(name)
         try:
-            return self._create_named(name, image, environment, mounts, ports=ports, init=True)
+            return self._create_named(name, image, spec, ports=ports, init=True)
         except EngineError as error:
             if "container-init" not in error.message:
                 raise
-            return self._create_named(name, image, environment, mounts, ports=ports, init=False)
+            return self._create_named(name, image, spec, ports=ports, init=False)
 
     def _create_named(
-        self,
-        name: str,
-        image: Image,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        *,
-        ports: Mapping[str, tuple[str, int]] | None,
-        init: bool,
+        self, name: str, image: Image, spec: ContainerSpec, *, ports: Mapping[str, tuple[str, int]], init: bool
     ) -> str:
         """Create it; `init` puts a process before the main one, which signals would not end if it were the first.
 
@@ -136,8 +103,8 @@ class DockerContainers:
         with self.client.talking(f"create the container {name}"):
             api = self.client.api
             host_config = api.create_host_config(
-                binds=[_bind(mount, root) for mount in mounts],
-                port_bindings=dict(ports or {}),
+                binds=[_bind(mount, root) for mount in spec.mounts],
+                port_bindings=dict(ports),
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 init=init,
@@ -147,9 +114,9 @@ class DockerContainers:
                 api.create_container(
                     image.id,
                     name=self.client.namespace.container(name),
-                    environment=dict(environment),
+                    environment=dict(spec.environment),
                     ports=["5000"] if ports else [],
-                    user=self._user(mounts),
+                    user=self._user(spec.mounts),
                     host_config=host_config,
                     labels={**self.client.namespace.labels, CONTAINER_LABEL: name},
                     use_config_proxy=False,

@@ -20,7 +20,7 @@ from modelyard.engines.local.images import LocalImages
 from modelyard.engines.local.process import inherit, signal_group
 from modelyard.engines.local.processes import is_running, start_time
 from modelyard.engines.ports import choose_port, refuse_port
-from modelyard.engines.protocols import Container, Image, Mount, OnOutput
+from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.network import CERTIFICATES, PROXIES
 from modelyard.workspace import as_container_name
@@ -37,17 +37,9 @@ class LocalContainers:
     home: Home
     environ: Mapping[str, str]
 
-    def run(
-        self,
-        reference: str,
-        *,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        on_output: OnOutput,
-    ) -> int:
+    def run(self, spec: ContainerSpec, *, on_output: OnOutput) -> int:
         """Run in the foreground and remove the container."""
-        container = self._start(reference, name=name, environment=environment, mounts=mounts)
+        container = self._start(spec)
         try:
             for line in self.logs(container.id, follow=True):
                 on_output(line)
@@ -61,18 +53,9 @@ class LocalContainers:
             raise EngineError(f"container {container.name} is gone, and its exit code with it", hint="run it again")
         return ended.exit_code
 
-    def serve(
-        self,
-        reference: str,
-        *,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        host: str,
-        port: int,
-    ) -> Container:
+    def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
         """Start in the background, published."""
-        return self._start(reference, name=name, environment=environment, mounts=mounts, host=host, port=port)
+        return self._start(spec, host=host, port=port)
 
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""
@@ -132,20 +115,11 @@ class LocalContainers:
         """Remove what is left of an ended container."""
         remove_tree(self.home.containers / container.id)
 
-    def _start(
-        self,
-        reference: str,
-        *,
-        name: str | None,
-        environment: Mapping[str, str],
-        mounts: Sequence[Mount],
-        host: str | None = None,
-        port: int | None = None,
-    ) -> Container:
+    def _start(self, spec: ContainerSpec, *, host: str | None = None, port: int | None = None) -> Container:
         with self.home.lock("store", shared=True), self.home.lock("containers"):
-            image = LocalImages(self.home).find(reference)
+            image = LocalImages(self.home).find(spec.image)
             id = secrets.token_hex(6)
-            name = name or (
+            name = spec.name or (
                 as_container_name(image.name) if port is not None else f"{as_container_name(image.name)}-{id[:6]}"
             )
             self._free_name(name)
@@ -153,7 +127,7 @@ class LocalContainers:
                 port = self._free_port(host, port)
             folder = self.home.containers / id
             try:
-                self._make_folder(folder, image, mounts)
+                self._make_folder(folder, image, spec.mounts)
                 record = {
                     "schema": 1,
                     "name": name,
@@ -162,7 +136,7 @@ class LocalContainers:
                     "port": port,
                     "created": datetime.now(UTC).isoformat(),
                 }
-                variables = self._variables(id, image, environment, host, port)
+                variables = self._variables(id, image, spec.environment, host, port)
                 self._launch(folder, image, variables)
                 pid, watcher = read_pids(folder)
                 processes = {"pid": pid, "started": start_time(pid), "monitor": [watcher, start_time(watcher)]}
