@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 from modelyard.engines.bill import NO_PACKAGE
-from modelyard.engines.protocols import Mount, discard
+from modelyard.engines.protocols import ContainerSpec, Mount, discard
 from modelyard.errors import BuildError, EngineError, InputError, PortTakenError
 from modelyard.pipeline.sizing import build_within
 
@@ -69,7 +69,7 @@ class TestBuilding:
         assert any("six" in line for line in lines)
         output: list[str] = []
         environment = {"TRAIN": "1", "PAYLOAD": '{"a": 1}'}
-        assert engine.run("demo/m", environment=environment, on_output=output.append) == 0
+        assert engine.run(ContainerSpec("demo/m", environment=environment), on_output=output.append) == 0
         assert json.loads(output[-1]) == {"six": True, "payload": {"a": 1}}
 
     def test_unchanged_build_reuses_the_image(self, engine, stage_train):
@@ -89,7 +89,7 @@ class TestBuilding:
         assert changed.id != first.id
         assert not any("Installed" in line for line in lines)
         output: list[str] = []
-        assert engine.run("one", environment={"TRAIN": "1"}, on_output=output.append) == 0
+        assert engine.run(ContainerSpec("one", environment={"TRAIN": "1"}), on_output=output.append) == 0
         assert json.loads(output[-1])["six"] == "changed"
 
     def test_equal_requirements_are_installed_once(self, engine, stage_train):
@@ -138,7 +138,7 @@ class TestBuilding:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
         assert not engine.build(context, tag="one").reused
-        assert engine.run("one", environment={"TRAIN": "1"}) == 0
+        assert engine.run(ContainerSpec("one", environment={"TRAIN": "1"})) == 0
 
     def test_interrupted_build_leaves_no_process_and_nothing_half_made(self, engine, stage_train, start_build):
         sleep = f"sleep 60.{secrets.randbelow(10**9)}"
@@ -169,27 +169,27 @@ class TestRunning:
         if engine_name == "podman" and code > 128:
             pytest.skip("Podman's Docker API gives a container no init: its first process gets no signal it ignores")
         engine.build(stage_script(script), tag="demo")
-        assert engine.run("demo") == code
+        assert engine.run(ContainerSpec("demo")) == code
         assert engine.containers(all=True) == ()
 
     def test_output_comes_line_by_line(self, engine, stage_script):
         engine.build(stage_script("echo one; echo two >&2; sleep 2; printf three"), tag="demo")
         lines: list[tuple[str, float]] = []
-        engine.run("demo", on_output=lambda line: lines.append((line, time.monotonic())))
+        engine.run(ContainerSpec("demo"), on_output=lambda line: lines.append((line, time.monotonic())))
         assert [line for line, _ in lines] == ["one", "two", "three"]
         assert lines[2][1] - lines[0][1] > 0.5
 
     def test_environment_of_the_image_and_of_the_run(self, engine, stage_script):
         engine.build(stage_script("echo $GREETING $NAME $MODELYARD_RUN_ID"), tag="demo")
         lines: list[str] = []
-        engine.run("demo", environment={"NAME": "a b", "MODELYARD_RUN_ID": "r1"}, on_output=lines.append)
+        engine.run(ContainerSpec("demo", environment={"NAME": "a b", "MODELYARD_RUN_ID": "r1"}), on_output=lines.append)
         assert lines == ["hello a b r1"]
 
     def test_variables_of_the_caller_do_not_leak_in(self, engine, stage_script, environ):
         environ |= {"MODEL_NAME": "leaked", "PYTHONPATH": "/leaked"}
         engine.build(stage_script("env"), tag="demo")
         lines: list[str] = []
-        engine.run("demo", on_output=lines.append)
+        engine.run(ContainerSpec("demo"), on_output=lines.append)
         assert not [line for line in lines if "leaked" in line]
 
     def test_mounts_are_below_the_application_root(self, engine, stage_script, tmp_path):
@@ -201,17 +201,17 @@ class TestRunning:
             Mount(source=tmp_path / "data", target="data", read_only=True),
             Mount(source=tmp_path / "models", target="models"),
         ]
-        assert engine.run("demo", mounts=mounts) == 0
+        assert engine.run(ContainerSpec("demo", mounts=mounts)) == 0
         assert (tmp_path / "models" / "out.txt").read_text() == "payload"
 
     def test_runs_do_not_see_each_others_files(self, engine, stage_script):
         engine.build(stage_script("test ! -e own.txt && echo > own.txt"), tag="demo")
-        assert [engine.run("demo"), engine.run("demo")] == [0, 0]
+        assert [engine.run(ContainerSpec("demo")), engine.run(ContainerSpec("demo"))] == [0, 0]
 
     def test_mount_that_is_not_there_or_leaves_the_root(self, engine, stage_script, tmp_path):
         engine.build(stage_script("true"), tag="demo")
         with pytest.raises(InputError, match="missing: no such folder"):
-            engine.run("demo", mounts=[Mount(source=tmp_path / "missing", target="data")])
+            engine.run(ContainerSpec("demo", mounts=[Mount(source=tmp_path / "missing", target="data")]))
         for target in ("/etc", "../up", "a/../../b", ""):
             with pytest.raises(InputError, match="is no place to mount"):
                 Mount(source=tmp_path, target=target)
@@ -224,20 +224,20 @@ class TestRunning:
             raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
-            engine.run("demo", on_output=interrupt)
+            engine.run(ContainerSpec("demo"), on_output=interrupt)
         assert engine.containers(all=True) == ()
 
     def test_unknown_image_lists_those_there_are(self, engine, stage_script):
         engine.build(stage_script("true"), tag="demo")
         with pytest.raises(EngineError, match=r"there is no image 'dmo' \(images: demo:latest\)"):
-            engine.run("dmo")
+            engine.run(ContainerSpec("dmo"))
 
 
 class TestServing:
     def test_served_container_answers_is_listed_and_stops(self, engine, stage_script):
         image = engine.build(stage_script(SERVE), tag="demo")
         port = free_port()
-        container = engine.serve("demo", name="web", port=port)
+        container = engine.serve(ContainerSpec("demo", name="web"), port=port)
         assert (container.status, container.host, container.port) == ("running", "127.0.0.1", port)
         wait_for(lambda: answers(port))
         (listed,) = engine.containers()
@@ -251,7 +251,7 @@ class TestServing:
 
     def test_stubborn_container_is_killed_with_all_its_processes(self, engine, stage_script):
         engine.build(stage_script("trap '' TERM\nsleep 61 & echo up; while true; do sleep 1; done"), tag="demo")
-        engine.serve("demo", name="web", port=free_port())
+        engine.serve(ContainerSpec("demo", name="web"), port=free_port())
         wait_for(lambda: list(engine.logs("web")))
         began = time.monotonic()
         assert engine.stop("web", grace=0.2).exit_code == 137
@@ -259,7 +259,8 @@ class TestServing:
 
     def test_stop_gives_a_container_the_time_that_its_daemon_takes(self, engine, stage_script):
         engine.build(stage_script("trap '' TERM\necho up; while true; do sleep 1; done"), tag="demo")
-        engine.serve("demo", name="web", port=0, environment={"STOP_TIMEOUT": "-4.5"})  # of which 0.5 s are left
+        half_a_second = {"STOP_TIMEOUT": "-4.5"}
+        engine.serve(ContainerSpec("demo", name="web", environment=half_a_second), port=0)
         wait_for(lambda: list(engine.logs("web")))
         began = time.monotonic()
         assert engine.stop("web").exit_code == 137
@@ -268,21 +269,21 @@ class TestServing:
     def test_end_of_the_main_process_ends_its_children(self, engine, stage_script):
         sleep = f"sleep 62.{secrets.randbelow(10**9)}"
         engine.build(stage_script(f"{sleep} & echo done"), tag="demo")
-        assert engine.run("demo") == 0
+        assert engine.run(ContainerSpec("demo")) == 0
         wait_for(lambda: not is_running(sleep))
 
     def test_logs_follow_until_the_end(self, engine, stage_script):
         engine.build(stage_script("for i in 1 2 3; do echo $i; sleep 0.1; done; exit 3"), tag="demo")
-        engine.serve("demo", name="web", port=free_port())
+        engine.serve(ContainerSpec("demo", name="web"), port=free_port())
         assert list(engine.logs("web", follow=True)) == ["1", "2", "3"]
         assert engine.container("web").exit_code == 3
 
     def test_port_that_a_container_has_is_named(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
         port = free_port()
-        engine.serve("demo", name="web", port=port)
+        engine.serve(ContainerSpec("demo", name="web"), port=port)
         with pytest.raises(PortTakenError, match=rf"port {port} on 127.0.0.1 is taken by container web"):
-            engine.serve("demo", name="other", port=port)
+            engine.serve(ContainerSpec("demo", name="other"), port=port)
         assert [item.name for item in engine.containers(all=True)] == ["web"]
 
     def test_port_that_another_process_has_is_an_error(self, engine, stage_script):
@@ -291,29 +292,30 @@ class TestServing:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             with pytest.raises(PortTakenError, match="is taken"):
-                engine.serve("demo", name="web", port=taken.getsockname()[1])
+                engine.serve(ContainerSpec("demo", name="web"), port=taken.getsockname()[1])
         assert engine.containers(all=True) == ()
 
     def test_port_zero_publishes_a_free_one(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
-        container = engine.serve("demo", name="web", port=0)
+        container = engine.serve(ContainerSpec("demo", name="web"), port=0)
         assert container.port
         wait_for(lambda: answers(container.port))
 
     def test_name_of_a_running_container_is_taken_that_of_an_ended_one_is_free(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
-        first = engine.serve("demo", name="web", port=0)
+        first = engine.serve(ContainerSpec("demo", name="web"), port=0)
         with pytest.raises(EngineError, match=rf"a container web runs already at 127.0.0.1:{first.port}"):
-            engine.serve("demo", name="web", port=0)
+            engine.serve(ContainerSpec("demo", name="web"), port=0)
         engine.stop("web")
-        assert engine.serve("demo", name="web", port=0).id != first.id
+        assert engine.serve(ContainerSpec("demo", name="web"), port=0).id != first.id
         assert len(engine.containers(all=True)) == 1
 
     def test_container_outlives_who_started_it(self, engine, engine_name, stage_script, environ):
         engine.build(stage_script(SERVE), tag="demo")
         code = (
             "import os, sys; from modelyard.engines import open_engine; "
-            "open_engine(sys.argv[1], os.environ).serve('demo', name='web', port=0)"
+            "from modelyard.engines.protocols import ContainerSpec; "
+            "open_engine(sys.argv[1], os.environ).serve(ContainerSpec('demo', name='web'), port=0)"
         )
         subprocess.run([sys.executable, "-c", code, engine_name], env=environ, check=True, timeout=20)
         wait_for(lambda: list(engine.logs("web")))
@@ -322,7 +324,7 @@ class TestServing:
 
     def test_unknown_container_lists_those_there_are(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
-        engine.serve("demo", name="web", port=0)
+        engine.serve(ContainerSpec("demo", name="web"), port=0)
         with pytest.raises(EngineError, match=r"there is no container 'wbe' \(containers: web\)"):
             engine.stop("wbe")
 
@@ -366,7 +368,7 @@ class TestStore:
     def test_image_in_use_is_not_removed(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
         engine.build(stage_script(SERVE), tag="other")
-        engine.serve("demo", name="web", port=0)
+        engine.serve(ContainerSpec("demo", name="web"), port=0)
         assert engine.remove("other").tags == ("demo:latest",)
         with pytest.raises(EngineError, match="in use by container web"):
             engine.remove("demo")
@@ -383,7 +385,7 @@ class TestStore:
         engine.remove("gone")
         pruned = engine.prune()
         assert pruned.freed > 0
-        assert engine.run("kept", environment={"TRAIN": "1"}) == 0
+        assert engine.run(ContainerSpec("kept", environment={"TRAIN": "1"})) == 0
         assert engine.build(stage_train(TRAIN), tag="kept").reused
 
     def test_start_of_an_id_that_two_images_share_is_an_error(self, engine, stage_script):
