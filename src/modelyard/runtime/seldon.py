@@ -37,15 +37,16 @@ def answer_in_seldon(
         if isinstance(function, Component):
             reply = function.answer(method, message)
         else:
-            reply = _answer_by_function(function, method, message, native)
+            reply = _answer_by_function(function, header, message, native)
         return {"status": _status_of(reply)}, format_message(reply)
     except BaseException as error:
         # As in the native form: one request must not end the others' process.
         return _refuse(error)
 
 
-def _answer_by_function(function: Any, method: str, message: Any, native: Native) -> Any:
+def _answer_by_function(function: Any, request: Mapping[str, Any], message: Any, native: Native) -> Any:
     """Answer by a modelyard function: translate the message there, and the answer back."""
+    method = request["method"]
     if method == "init_metadata":
         return describe_model({}, os.environ)
     if method == "health_status":
@@ -54,7 +55,7 @@ def _answer_by_function(function: Any, method: str, message: Any, native: Native
         raise MessageError(f"{method.replace('_', ' ').capitalize()} not defined")
     header, content = native(function, json.dumps(take_payload(message)).encode())
     if header["status"] != 200:
-        raise _NativeError(header)
+        raise _NativeError(header, request.get("id"))
     return {
         **put_plain(json.loads(content), message),
         "meta": put_meta(message, tags={}, metrics=[], path=request_path(os.environ)),
@@ -64,8 +65,9 @@ def _answer_by_function(function: Any, method: str, message: Any, native: Native
 class _NativeError(Exception):
     """The worker's native refusal; its header says all."""
 
-    def __init__(self, header: Mapping[str, Any]) -> None:
-        super().__init__(header.get("detail") or "the code of the model failed; the log has the cause")
+    def __init__(self, header: Mapping[str, Any], request_id: str | None) -> None:
+        in_the_log = f"the code of the model failed; the log has the cause under this request_id {request_id}"
+        super().__init__(header.get("detail") or in_the_log)
         self.header = header
 
 

@@ -16,11 +16,11 @@ from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.hot import HotPath
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.people import serve_people
-from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem, log_problem, render_problem
+from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem, log_problem
 from modelyard.runtime.gateway.protocols.bodies import take_json_or_form
 from modelyard.runtime.gateway.protocols.description import describe_protocols
-from modelyard.runtime.gateway.protocols.protocol import Models
-from modelyard.runtime.gateway.protocols.table import add_protocols
+from modelyard.runtime.gateway.protocols.protocol import Models, Refuse
+from modelyard.runtime.gateway.protocols.table import add_protocols, find_refusal
 from modelyard.runtime.gateway.tracing import Tracer, make_tracer
 from modelyard.runtime.logs import fields
 from modelyard.runtime.settings import Settings, load_settings
@@ -75,7 +75,7 @@ def create_app(
 
 def _answer_errors(app: Flask, fleet: Fleet, settings: Settings) -> None:
     def refuse(problem: Problem) -> Response:
-        render: Callable[[Problem, str], Response] = g.get("refuse", render_problem)
+        render: Refuse = g.get("refuse") or find_refusal(request.path)
         return render(problem, g.request_id)
 
     @app.errorhandler(Problem)

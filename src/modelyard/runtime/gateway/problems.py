@@ -71,6 +71,11 @@ def log_problem(problem: Problem, *, request_id: str, path: str) -> None:
         log.error("%s", problem.detail, extra=about)
 
 
+def describe_with_id(problem: Problem, request_id: str) -> str:
+    """The detail, for forms of error that have no member for the request's id: the log's line can be found by it."""
+    return f"{problem.detail} {request_id}" if problem.detail.endswith(IN_THE_LOG) else problem.detail
+
+
 def cause_of(status: int) -> str:
     """The word for an error in the metrics: a model may refuse with any 4xx."""
     return CAUSES.get(status) or ("refused" if status < 500 else "failed")

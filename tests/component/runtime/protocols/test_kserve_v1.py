@@ -45,7 +45,9 @@ def test_a_model_is_ready_when_it_has_loaded(client: Any) -> None:
         ("/v1/models/nope:predict", b"{}", 404, "no model 'nope', there are rows, named, refuse, fail"),
         ("/v1/models/rows:predict", b"{", 400, "the body is no JSON"),
         ("/v1/models/refuse:predict", b"{}", 422, "no such colour"),
-        ("/v1/models/fail:predict", b"{}", 500, "the log has the cause"),
+        ("/v1/models/rows:explain", b"{}", 404, "rows has no explainer"),
+        ("/v1/models/rows", b"{}", 405, "takes GET, HEAD"),
+        ("/v1/nothing", b"{}", 404, "no route /v1/nothing"),
     ],
 )
 def test_errors_have_the_form_of_kserve(client: Any, path: str, body: bytes, status: int, text: str) -> None:
@@ -53,6 +55,12 @@ def test_errors_have_the_form_of_kserve(client: Any, path: str, body: bytes, sta
     assert answer.status_code == status
     assert list(answer.json) == ["error"]
     assert text in answer.json["error"]
+
+
+def test_where_the_log_has_the_cause_the_error_says_under_which_id(client: Any) -> None:
+    answer = client.post("/v1/models/fail:predict", json={}, headers={"X-Request-Id": "abc-1"})
+    assert answer.status_code == 500
+    assert answer.json == {"error": "the code of m failed; the log has the cause under this request_id abc-1"}
 
 
 def test_requests_count_as_their_route_s(client: Any) -> None:

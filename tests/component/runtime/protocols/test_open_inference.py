@@ -145,7 +145,7 @@ def test_each_key_of_an_object_is_an_output_and_some_may_be_asked_for() -> None:
 def test_id_and_parameters_come_back() -> None:
     document = encode([1], id="42", parameters={"a": 1, "binary_data_output": False})
     assert (document["model_name"], document["id"], document["parameters"]) == ("m", "42", {"a": 1})
-    assert set(encode([1])) == {"model_name", "outputs"}
+    assert set(encode([1])) == {"model_name", "model_version", "outputs"}
 
 
 # Bytes
@@ -203,11 +203,23 @@ def test_hostile_bytes_are_refused_or_read(data: bytes) -> None:
 def test_infer_asks_the_model_with_floats_where_floats_are_declared(client: Any) -> None:
     answer = client.post("/v2/models/total/infer", json={"id": "1", "inputs": [X]})
     output = {"name": "predictions", "datatype": "FP64", "shape": [2], "data": [3.0, 7.0]}
-    assert answer.json == {"model_name": "total", "id": "1", "outputs": [output]}
+    assert answer.json == {"model_name": "total", "model_version": "1", "id": "1", "outputs": [output]}
+
+
+def test_a_client_may_name_the_one_version(client: Any) -> None:
+    for path in ("", "/ready"):
+        assert client.get(f"/v2/models/echo/versions/1{path}").json == client.get(f"/v2/models/echo{path}").json
+        answer = client.get(f"/v2/models/echo/versions/2{path}")
+        assert (answer.status_code, list(answer.json)) == (404, ["error"])
+    body = {"inputs": [X]}
+    named = client.post("/v2/models/total/versions/1/infer", json=body)
+    assert named.json == client.post("/v2/models/total/infer", json=body).json
+    assert named.json["outputs"][0]["data"] == [3.0, 7.0]
 
 
 def test_the_server_and_its_health(client: Any) -> None:
     assert client.get("/v2").json["extensions"] == ["model_repository", "binary_tensor_data"]
+    assert client.get("/v2/").json == client.get("/v2").json
     assert client.get("/v2/health/live").json == {"live": True}
     assert client.get("/v2/health/ready").json == {"ready": True}
     assert client.get("/v2/models/echo/ready").json == {"name": "echo", "ready": True}
@@ -221,6 +233,7 @@ def test_a_model_is_described_by_its_test_instances_and_its_answer_to_them(clien
     write_status(client.run_dir, [ModelStatus(name="m", state="ready", answers={"echo": answer})])
     assert client.get("/v2/models/echo").json == {
         "name": "echo",
+        "versions": ["1"],
         "platform": "modelyard",
         "inputs": [{"name": "instances", "datatype": "FP64", "shape": [-1, 2]}],
         "outputs": [
@@ -251,7 +264,9 @@ def test_the_repository_lists_every_route(client: Any) -> None:
     [
         ("/v2/models/nope/infer", 404, "no model 'nope'"),
         ("/v2/models/refuse/infer", 422, "no such colour"),
-        ("/v2/models/echo/versions/1/infer", 404, "no model 'echo/versions/1'"),
+        ("/v2/models/echo/versions/2/infer", 404, "echo has no version '2', only '1'"),
+        ("/v2/models/echo/explain", 405, "takes GET, HEAD"),
+        ("/v2/nothing", 404, "no route /v2/nothing"),
         ("/v2/repository/models/nope/load", 404, "no model 'nope'"),
     ],
 )

@@ -86,6 +86,11 @@ def test_what_it_cannot_read_is_refused(serve: Any, body: bytes, media_type: str
     assert (answer.status_code, answer.mimetype) == (status, "application/problem+json")
 
 
+def test_what_it_takes_is_said_where_it_cannot_read(serve: Any) -> None:
+    answer = serve(PREDICT, "echo").post("/invocations", data=b"x", content_type="application/x-recordio-protobuf")
+    assert "Content-Type: application/json or text/csv or application/jsonlines" in answer.json["detail"]
+
+
 def test_cells_are_numbers_only_where_nothing_is_lost() -> None:
     assert decode_csv('1,-2.5,1e3,.5,"a ""b""",007, 7 ,nan,1_0,') == [
         [1, -2.5, 1000.0, 0.5, 'a "b"', "007", 7, "nan", "1_0", None]

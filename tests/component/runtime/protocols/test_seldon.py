@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from modelyard.runtime.gateway.problems import IN_THE_LOG
+
 FUNCTIONS = """
     def echo(msg): return msg.payload
     def total(msg): return [[sum(row)] for row in msg.payload["instances"]]
@@ -106,13 +108,20 @@ def test_a_function_s_answer_takes_the_form_of_the_request(serve: Any, function:
     ("function", "status", "info", "reason"),
     [
         ("refuse", 422, "no such colour", "MICROSERVICE_BAD_DATA"),
-        ("fail", 500, "the code of the model failed; the log has the cause", "MICROSERVICE_INTERNAL_ERROR"),
+        (
+            "fail",
+            500,
+            f"the code of the model failed; {IN_THE_LOG} r-1",
+            "MICROSERVICE_INTERNAL_ERROR",
+        ),
     ],
 )
 def test_a_function_fails_with_its_true_status_in_seldon_s_form(
     serve: Any, caplog: pytest.LogCaptureFixture, function: str, status: int, info: str, reason: str
 ) -> None:
-    answer = serve(FUNCTIONS, *NAMES, default_route=function).post("/predict", json={"jsonData": {}})
+    answer = serve(FUNCTIONS, *NAMES, default_route=function).post(
+        "/predict", json={"jsonData": {}}, headers={"X-Request-Id": "r-1"}
+    )
     assert answer.status_code == status
     assert answer.json == {"status": {"code": -1, "info": info, "reason": reason, "status": 1}}
     assert ("secret key" in str([record.__dict__ for record in caplog.records])) == (status == 500)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Request
@@ -13,22 +14,23 @@ RAW_FIELD = "strData"
 FILE_FIELD = "binData"
 
 
-def take_json(request: Request, *, keep: bool = False) -> bytes:
+def take_json(request: Request, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
     """The body of a request that is declared as JSON, or not at all; raise Problem 415 otherwise.
 
-    `keep` it where it is to be read again.
+    `keep` it where it is to be read again; `others` are the media types that would have done too.
     """
     media_type = request.mimetype
     if media_type and media_type != "application/json" and not media_type.endswith("+json"):
-        raise Problem(415, f"the body is declared {media_type}: send JSON, with Content-Type: application/json")
+        hint = " or ".join(["send JSON, with Content-Type: application/json", *others])
+        raise Problem(415, f"the body is declared {media_type}: {hint}")
     check_coding(request)
     return request.get_data(cache=keep)
 
 
-def take_json_or_form(request: Request, *, keep: bool = False) -> bytes:
+def take_json_or_form(request: Request, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
     """The same; the fields and files of a multipart form become a JSON object."""
     if request.mimetype != FORM:
-        return take_json(request, keep=keep)
+        return take_json(request, keep=keep, others=others)
     check_coding(request)
     return json.dumps(decode_form(request)).encode()
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol
+from modelyard.runtime.gateway.protocols.protocol import About, Endpoint, Models, Protocol
 from modelyard.runtime.gateway.protocols.table import find_endpoints
 
 _TOKEN: list[dict[str, list[str]]] = [{"token": []}]
@@ -32,15 +32,16 @@ def describe_protocols(models: Models) -> dict[str, Any]:
     """Describe every path of every protocol that the daemon answers."""
     paths: dict[str, Any] = {}
     for protocol, endpoint in find_endpoints(models):
+        if endpoint.about is None:
+            continue
         path = _NAME.sub(r"{\1}", endpoint.path)
-        for method, about in _describe_methods(protocol, endpoint, list(models.fleet.routes)).items():
+        for method, about in _describe_methods(protocol, endpoint, endpoint.about, list(models.fleet.routes)).items():
             slug = re.sub(r"\W+", "_", f"{protocol.name}{endpoint.path}").strip("_").lower()
             paths.setdefault(path, {})[method] = {"operationId": f"{slug}_{method}", **about}
     return paths
 
 
-def _describe_methods(protocol: Protocol, endpoint: Endpoint, routes: list[str]) -> Mapping[str, Any]:
-    about = endpoint.about
+def _describe_methods(protocol: Protocol, endpoint: Endpoint, about: About, routes: list[str]) -> Mapping[str, Any]:
     names = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string", "enum": routes}}
         for name in _NAME.findall(endpoint.path)

@@ -7,6 +7,7 @@ import json
 
 from flask import Response, request
 
+from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.bodies import take_json
 from modelyard.runtime.gateway.protocols.protocol import (
     ERROR_IN_JSON,
@@ -48,6 +49,11 @@ def list_models(models: Models) -> Response:
     return answer_json({"models": list(models.fleet.routes)})
 
 
+def explain(models: Models, model: str) -> Response:
+    """POST /v1/models/<model>:explain"""
+    raise Problem(404, f"{models.find(model)} has no explainer: ask /v1/models/{model}:predict")
+
+
 _ALL = About(summary="The models", answers=in_json(models=LIST))
 _PREDICT = About(
     summary="Ask a model",
@@ -61,7 +67,9 @@ KSERVE_V1 = Protocol(
         Endpoint(path="/v1/models", answer=list_models, about=_ALL, methods=("GET",)),
         Endpoint(path="/v1/models/<path:model>", answer=show_readiness, about=READINESS, methods=("GET",)),
         Endpoint(path="/v1/models/<path:model>:predict", answer=predict, about=_PREDICT),
+        Endpoint(path="/v1/models/<path:model>:explain", answer=explain, about=None),
     ),
     refuse=refuse_in_json,
     error=ERROR_IN_JSON,
+    prefix="/v1/",
 )

@@ -40,6 +40,8 @@ from modelyard.runtime.gateway.protocols.tensors import (
 )
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
+VERSION = "1"
+"""Of every model: there is one at a time."""
 _BINARY = "binary_data"
 _ALL_BINARY = "binary_data_output"
 _STATES = {"ready": "READY", "loading": "LOADING"}
@@ -112,7 +114,7 @@ def encode_answer(answer: Any, inference: Inference, model: str) -> tuple[bytes,
         tensor, data = encode_tensor(name, results[name], as_bytes=inference.is_binary(name))
         outputs.append(tensor)
         parts.append(data)
-    document: dict[str, Any] = {"model_name": model, "outputs": outputs}
+    document: dict[str, Any] = {"model_name": model, "model_version": VERSION, "outputs": outputs}
     if inference.id is not None:
         document["id"] = inference.id
     echoed = {key: value for key, value in inference.parameters.items() if key != _ALL_BINARY}
@@ -121,8 +123,9 @@ def encode_answer(answer: Any, inference: Inference, model: str) -> tuple[bytes,
     return json.dumps(document, separators=(",", ":")).encode(), b"".join(parts)
 
 
-def infer(models: Models, model: str) -> Response:
-    """POST /v2/models/<model>/infer"""
+def infer(models: Models, model: str, version: str = VERSION) -> Response:
+    """POST /v2/models/<model>[/versions/1]/infer"""
+    check_version(models, model, version)
     ask = models.admit(model)
     check_coding(request)
     inference = decode_request(request.get_data(), _read_header_length())
@@ -151,8 +154,9 @@ def show_ready(models: Models) -> Response:
     return answer_json({"ready": ready}, 200 if ready else 503)
 
 
-def show_model(models: Models, model: str) -> Response:
-    """GET /v2/models/<model>: described by its test instances, and by its answer to them."""
+def show_model(models: Models, model: str, version: str = VERSION) -> Response:
+    """GET /v2/models/<model>[/versions/1]: described by its test instances, and by its answer to them."""
+    check_version(models, model, version)
     example = models.fleet.example(models.find(model))
     instances = example.get("instances") if isinstance(example, dict) else None
     inputs = []
@@ -161,7 +165,20 @@ def show_model(models: Models, model: str) -> Response:
         del tensor["data"]
         inputs = [{**tensor, "shape": [-1, *tensor["shape"][1:]]}]
     outputs = describe_outputs(models.status(model).answers.get(model) or {})
-    return answer_json({"name": model, "platform": "modelyard", "inputs": inputs, "outputs": outputs})
+    about = {"name": model, "versions": [VERSION], "platform": "modelyard", "inputs": inputs, "outputs": outputs}
+    return answer_json(about)
+
+
+def show_model_ready(models: Models, model: str, version: str = VERSION) -> Response:
+    """GET /v2/models/<model>[/versions/1]/ready"""
+    check_version(models, model, version)
+    return show_readiness(models, model)
+
+
+def check_version(models: Models, model: str, version: str) -> None:
+    """Raise Problem 404 for a model or a version that is not there."""
+    if models.find(model) and version != VERSION:
+        raise Problem(404, f"{model} has no version {version!r}, only {VERSION!r}: what it serves now")
 
 
 def list_repository(models: Models) -> Response:
@@ -269,13 +286,20 @@ OPEN_INFERENCE = Protocol(
         Endpoint(path="/v2", answer=show_server, about=_SERVER, methods=("GET",)),
         Endpoint(path="/v2/health/live", answer=show_live, about=_LIVE, methods=("GET",)),
         Endpoint(path="/v2/health/ready", answer=show_ready, about=_READY, methods=("GET",)),
-        Endpoint(path="/v2/models/<path:model>", answer=show_model, about=_MODEL, methods=("GET",)),
-        Endpoint(path="/v2/models/<path:model>/ready", answer=show_readiness, about=READINESS, methods=("GET",)),
-        Endpoint(path="/v2/models/<path:model>/infer", answer=infer, about=_INFER),
+        *(
+            endpoint
+            for path in ("/v2/models/<path:model>", "/v2/models/<path:model>/versions/<version>")
+            for endpoint in (
+                Endpoint(path=path, answer=show_model, about=_MODEL, methods=("GET",)),
+                Endpoint(path=f"{path}/ready", answer=show_model_ready, about=READINESS, methods=("GET",)),
+                Endpoint(path=f"{path}/infer", answer=infer, about=_INFER),
+            )
+        ),
         Endpoint(path="/v2/repository/index", answer=list_repository, about=_INDEX),
         Endpoint(path="/v2/repository/models/<path:model>/load", answer=load_model, about=_LOAD),
         Endpoint(path="/v2/repository/models/<path:model>/unload", answer=unload_model, about=_UNLOAD),
     ),
     refuse=refuse_in_json,
     error=ERROR_IN_JSON,
+    prefix="/v2/",
 )

@@ -11,11 +11,13 @@ from flask import Response
 from modelyard.runtime.gateway.admin import Operator
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
-from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.gateway.problems import Problem, describe_with_id
 from modelyard.runtime.orders import Deed
 from modelyard.runtime.status import ModelStatus
 from modelyard.runtime.wire import Frame
 
+Refuse = Callable[[Problem, str], Response]
+"""Writes an error, given the request's id."""
 Ask = Callable[..., Frame]
 """Has a route's worker answer: body in, frame out; keywords go into the request's header."""
 
@@ -77,24 +79,28 @@ class About:
 class Endpoint:
     """A path, in Flask's grammar; `answer` is given the models, and by keyword what the path's converters took.
 
-    One that `needs_default` is there for the default route only.
+    One that `needs_default` is there for the default route only; one without `about` is not described.
     """
 
     path: str
     answer: Callable[..., Response]
-    about: About
+    about: About | None
     methods: tuple[str, ...] = ("POST",)
     needs_default: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """A protocol: its paths, and how it writes an error; `error` is the media type and schema of one."""
+    """A protocol: its paths, and how it writes an error; `error` is the media type and schema of one.
+
+    All that is asked below its `prefix` is meant for it, paths that do not exist included.
+    """
 
     name: str
     endpoints: tuple[Endpoint, ...]
-    refuse: Callable[[Problem, str], Response]
+    refuse: Refuse
     error: tuple[str, Mapping[str, Any]]
+    prefix: str | None = None
 
 
 JSON = "application/json"
@@ -119,7 +125,7 @@ def answer_json(document: Any, status: int = 200, headers: Mapping[str, str] | N
 
 def refuse_in_json(problem: Problem, request_id: str) -> Response:
     """An error as {"error": "..."}: the form of both of KServe's protocols."""
-    return answer_json({"error": problem.detail}, problem.status, problem.headers)
+    return answer_json({"error": describe_with_id(problem, request_id)}, problem.status, problem.headers)
 
 
 def show_readiness(models: Models, model: str) -> Response:

@@ -161,7 +161,7 @@ def _find_loaded(models: Models, name: str) -> str:
 
 def _take_body() -> bytes:
     if request.mimetype not in (CSV, JSON_LINES, "application/jsonl", "application/x-jsonlines"):
-        return take_json_or_form(request, keep=True)
+        return take_json_or_form(request, keep=True, others=(CSV, JSON_LINES))
     check_coding(request)
     try:
         text = request.get_data().decode("utf-8-sig")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from flask import Response, g, request
 
-from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.gateway.problems import Problem, describe_with_id
 from modelyard.runtime.gateway.protocols.bodies import FORM, decode_form
 from modelyard.runtime.gateway.protocols.protocol import JSON, TEXT, About, Endpoint, Models, Protocol
 from modelyard.runtime.logs import fields
@@ -40,16 +40,17 @@ def take_message() -> bytes:
     return request.get_data() if request.is_json else b""
 
 
-def format_error(problem: Problem) -> bytes:
+def format_error(problem: Problem, request_id: str) -> bytes:
     """An error the way a Seldon server writes it."""
     reason = BAD_DATA if problem.status in (400, 413, 415, 422) else INTERNAL_ERROR
-    document = {"status": {"code": -1, "info": problem.detail, "reason": reason, "status": 1}}
+    document = {"status": {"code": -1, "info": describe_with_id(problem, request_id), "reason": reason, "status": 1}}
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode() + b"\n"
 
 
 def refuse(problem: Problem, request_id: str) -> Response:
     """An error in Seldon's form, with the daemon's status."""
-    response = Response(format_error(problem), problem.status, headers=problem.headers, mimetype="application/json")
+    content = format_error(problem, request_id)
+    response = Response(content, problem.status, headers=problem.headers, mimetype="application/json")
     return _allow_origin(response)
 
 

@@ -5,9 +5,10 @@ from typing import Any
 
 from flask import Flask, Response, g
 
+from modelyard.runtime.gateway.problems import render_problem
 from modelyard.runtime.gateway.protocols.kserve_v1 import KSERVE_V1
 from modelyard.runtime.gateway.protocols.open_inference import OPEN_INFERENCE
-from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol
+from modelyard.runtime.gateway.protocols.protocol import Endpoint, Models, Protocol, Refuse
 from modelyard.runtime.gateway.protocols.sagemaker import SAGEMAKER
 from modelyard.runtime.gateway.protocols.seldon import SELDON_V1
 
@@ -19,7 +20,14 @@ def add_protocols(app: Flask, models: Models) -> None:
     for protocol, endpoint in find_endpoints(models):
         name = f"{protocol.name} {' '.join(endpoint.methods)} {endpoint.path}"
         view = _make_view(protocol, endpoint, models)
-        app.add_url_rule(endpoint.path, name, view, methods=endpoint.methods, provide_automatic_options=False)
+        about: dict[str, Any] = {"provide_automatic_options": False, "strict_slashes": False}
+        app.add_url_rule(endpoint.path, name, view, methods=endpoint.methods, **about)
+
+
+def find_refusal(path: str) -> Refuse:
+    """The form of an error for a path that nothing answers."""
+    of_prefix = (one.refuse for one in PROTOCOLS if one.prefix is not None and f"{path}/".startswith(one.prefix))
+    return next(of_prefix, render_problem)
 
 
 def find_endpoints(models: Models) -> Iterator[tuple[Protocol, Endpoint]]:
