@@ -3,6 +3,7 @@
 #   make train MODEL_NAME=adult_income_rf2      make predict PORT=8080      make build-predict ENGINE=docker
 #   make train MODEL=s3://bucket/folder/rf      make predict MODEL=s3://bucket/folder/rf
 #   make data dataSource=s3://bucket/folder/            make train LOCKED=1   (fail unless lock files are fresh)
+#   make build-predict MAX_SIZE=500MB   (fail where the image is larger)
 
 # Relative, as a Makefile includes it: the workspace's own path may hold spaces.
 RECIPES   := $(lastword $(MAKEFILE_LIST))
@@ -15,6 +16,8 @@ PORT      ?= 5111
 export MODELYARD_ENGINE := $(ENGINE)
 LOCKED    ?= $(MODELYARD_LOCKED)
 export MODELYARD_LOCKED := $(LOCKED)
+MAX_SIZE  ?= $(MODELYARD_MAX_SIZE)
+export MODELYARD_MAX_SIZE := $(MAX_SIZE)
 
 # A model directory has an .s2i/environment, or at least its Makefile sets MODEL_NAME; an all/ is called so.
 IS_MODEL := $(wildcard .s2i/environment)$(filter file,$(origin MODEL_NAME))

@@ -1,4 +1,4 @@
-"""`modelyard test --parity` on the embedded engine, with models of the standard library alone."""
+"""`modelyard test` on the embedded engine, with models of the standard library alone."""
 
 import json
 import os
@@ -62,8 +62,8 @@ class Tool:
         return subprocess.run(command, cwd=self.root, env=self.environ, capture_output=True, text=True, check=False)
 
     def test_parity(self, directory: str) -> "tuple[subprocess.CompletedProcess[str], list[dict[str, Any]]]":
-        """Run `modelyard test --parity --json`."""
-        done = self.run("test", "--parity", "--json", directory)
+        """Run `modelyard test --json`."""
+        done = self.run("test", "--json", directory)
         return done, json.loads(done.stdout or "[]")
 
 
@@ -89,6 +89,14 @@ def test_a_model_answers_alike_everywhere(make_tool) -> None:
         ("the single-model image", None),
         ("the combined daemon", None),
     ]
+    assert "to ask a daemon that runs, name its --port" in done.stderr
+
+
+def test_a_model_that_no_daemon_serves_beside_others_is_compared_without(make_tool) -> None:
+    done, results = make_tool(same=SAME).test_parity("projects/demo/same")
+    assert done.returncode == 0, done.stderr
+    assert [one["way"] for one in results] == ["the single-model image"]
+    assert "no all/ serves demo/same yet" in done.stderr
 
 
 def test_a_model_that_answers_otherwise_beside_others_is_found(make_tool) -> None:

@@ -1,21 +1,36 @@
 """`modelyard demo`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from modelyard.cli.console import Console, print_json, print_table
-from modelyard.cli.options import engine_option, host_option, json_option, pass_settings, port_option
+from modelyard.cli.options import (
+    engine_option,
+    host_option,
+    json_option,
+    limits_options,
+    pass_settings,
+    port_option,
+)
 from modelyard.cli.serving import shorten
 from modelyard.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from modelyard.pipeline.building import Limits
 
 
 @click.command("demo")
 @click.argument("project", default="finance_income_prediction")
 @host_option
 @port_option
+@limits_options
 @engine_option
 @json_option
 @pass_settings
-def demo_command(settings: Settings, project: str, host: str, port: int, engine: str | None, as_json: bool) -> None:
+def demo_command(
+    settings: Settings, project: str, host: str, port: int, limits: "Limits", engine: str | None, as_json: bool
+) -> None:
     """Get data, train every model of PROJECT, build one daemon, send it the test instances, stop it.
 
     What has not changed since the last time is reused.
@@ -23,7 +38,8 @@ def demo_command(settings: Settings, project: str, host: str, port: int, engine:
     from modelyard.pipeline.demo import run_demo
 
     opened = settings.open_engine(engine, quiet=as_json)
-    rows = run_demo(settings.workspace, project, opened, Console(verbose=settings.verbose), host=host, port=port)
+    console = Console(verbose=settings.verbose)
+    rows = run_demo(settings.workspace, project, opened, console, host=host, port=port, limits=limits)
     if as_json:
         print_json([{**vars(row.answer), "accuracy": row.accuracy, "synthetic": row.is_synthetic} for row in rows])
         return

@@ -3,21 +3,24 @@
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from modelyard.cli.console import Console, cut, format_age, format_size, print_json, print_table
 from modelyard.cli.options import (
-    Size,
     directory_argument,
     dry_run_option,
     engine_option,
     json_option,
-    locked_option,
+    limits_options,
     pass_settings,
     variant_option,
 )
 from modelyard.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from modelyard.pipeline.building import Limits
 
 kind_choice = click.Choice(["train", "predict"])
 with_models_option = click.option(
@@ -64,10 +67,7 @@ def stage_command(
 @click.option("--context", type=click.Path(file_okay=False), help="Build this staged context instead.")
 @click.option("--builder", help="A folder of builders/. Default: train or daemon.")
 @with_models_option
-@locked_option
-@click.option(
-    "--max-size", type=Size(), envvar="MODELYARD_MAX_SIZE", help="Fail where the image is larger: 500MB, 2GiB."
-)
+@limits_options
 @variant_option
 @engine_option
 @dry_run_option
@@ -81,8 +81,7 @@ def build_command(
     context: str | None,
     builder: str | None,
     with_models: bool,
-    locked: bool,
-    max_size: int | None,
+    limits: "Limits",
     variant: str,
     engine: str | None,
     dry_run: bool,
@@ -94,7 +93,6 @@ def build_command(
     from modelyard.pipeline.subject import find_subject
 
     console = Console(verbose=settings.verbose)
-    limits = building.Limits(locked=locked, max_size=max_size)
     open_engine = partial(settings.open_engine, engine, quiet=as_json)
     if context is not None:
         if tag is None:

@@ -1,7 +1,7 @@
 """`modelyard data`, `train` and `generate`: what is done to model directories."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,12 +11,15 @@ from modelyard.cli.options import (
     dry_run_option,
     engine_option,
     json_option,
-    locked_option,
+    limits_options,
     pass_settings,
     variant_option,
 )
 from modelyard.cli.settings import Settings
 from modelyard.errors import InputError
+
+if TYPE_CHECKING:
+    from modelyard.pipeline.building import Limits
 
 
 @click.command("data")
@@ -50,7 +53,7 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
 @click.option("--payload", help="msg.payload as a JSON object, in place of the one made of data set and model name.")
 @click.option("--push", metavar="URL", help="Put the trained model at this path or address: s3://bucket/folder/name.")
 @click.option("--reuse", is_flag=True, help="Train only where source or data changed since the binary was written.")
-@locked_option
+@limits_options
 @variant_option
 @engine_option
 @dry_run_option
@@ -65,7 +68,7 @@ def train_command(
     payload: str | None,
     push: str | None,
     reuse: bool,
-    locked: bool,
+    limits: "Limits",
     variant: str,
     engine: str | None,
     dry_run: bool,
@@ -75,7 +78,6 @@ def train_command(
 
     DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
     """
-    from modelyard.pipeline.building import Limits
     from modelyard.pipeline.subject import find_models
     from modelyard.pipeline.training import TrainRequest, describe_train, train_model
 
@@ -94,7 +96,7 @@ def train_command(
             payload=_parse_payload(payload),
             variant=variant,
             reuse=reuse,
-            limits=Limits(locked=locked),
+            limits=limits,
         )
         for model in models
     ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
@@ -27,9 +28,6 @@ variant_option = click.option(
     show_default=True,
     help="Which builders/<variant>.args to build with.",
 )
-locked_option = click.option(
-    "--locked", is_flag=True, envvar="MODELYARD_LOCKED", help="Fail unless the requirements have fresh lock files."
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 variables_option = click.option(
     "-e", "--env", "variables", multiple=True, metavar="KEY=VALUE", help="Set a variable of the container."
@@ -54,6 +52,24 @@ class Size(click.ParamType[int]):
         base = 1024 if match["binary"] else 1000
         power = " kmgt".index((match["unit"] or " ").lower())
         return round(float(match["number"]) * int(base**power))
+
+
+def limits_options(command: Command) -> Command:
+    """What a build must not do, as the command's `limits`: `--locked` and `--max-size`."""
+
+    @click.option(
+        "--locked", is_flag=True, envvar="MODELYARD_LOCKED", help="Fail unless the requirements have fresh lock files."
+    )
+    @click.option(
+        "--max-size", type=Size(), envvar="MODELYARD_MAX_SIZE", help="Fail where an image is larger: 500MB, 2GiB."
+    )
+    @wraps(command)
+    def limited(*arguments: Any, locked: bool, max_size: int | None, **options: Any) -> Any:
+        from modelyard.pipeline.building import Limits
+
+        return command(*arguments, limits=Limits(locked=locked, max_size=max_size), **options)
+
+    return limited  # type: ignore[return-value]
 
 
 def directory_argument(command: Command) -> Command:

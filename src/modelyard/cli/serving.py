@@ -2,10 +2,12 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from modelyard.cli.console import Console, cut, print_json, print_table
 from modelyard.cli.options import (
@@ -13,7 +15,7 @@ from modelyard.cli.options import (
     engine_option,
     host_option,
     json_option,
-    locked_option,
+    limits_options,
     parse_variables,
     pass_settings,
     port_option,
@@ -24,7 +26,10 @@ from modelyard.cli.settings import Settings
 from modelyard.errors import RunError, WorkspaceError
 
 if TYPE_CHECKING:
-    from modelyard.pipeline.subject import Subject
+    from modelyard.pipeline.building import Limits
+    from modelyard.pipeline.endpoint import Endpoint
+    from modelyard.pipeline.parity import ParityRequest
+    from modelyard.workspace import ModelDirectory
 
 _ANSWER_WIDTH = 80
 
@@ -41,7 +46,7 @@ _ANSWER_WIDTH = 80
 @variables_option
 @host_option
 @port_option
-@locked_option
+@limits_options
 @variant_option
 @engine_option
 @pass_settings
@@ -58,12 +63,12 @@ def serve_command(
     variables: tuple[str, ...],
     host: str,
     port: int,
-    locked: bool,
+    limits: "Limits",
     variant: str,
     engine: str | None,
 ) -> None:
     """Build and start the daemon of DIRECTORY, a model directory or an all/, and return when it is ready."""
-    from modelyard.pipeline.building import BuildRequest, Limits
+    from modelyard.pipeline.building import BuildRequest
     from modelyard.pipeline.remote import pull_model
     from modelyard.pipeline.serving import ServeRequest, serve
     from modelyard.pipeline.subject import find_subject, models_of
@@ -81,7 +86,7 @@ def serve_command(
         kind="predict",
         tag=tag,
         variant=variant,
-        limits=Limits(locked=locked),
+        limits=limits,
     )
     request = ServeRequest(
         build=build,
@@ -119,41 +124,58 @@ def serve_command(
 @directory_argument
 @host_option
 @port_option
-@click.option(
-    "--parity", is_flag=True, help="Compare the bare functions, the single images and the daemon of all/ instead."
-)
-@click.option("--tolerance", default=1e-6, show_default=True, help="What numbers may differ by, with --parity.")
+@click.option("--tolerance", default=1e-6, show_default=True, help="What numbers may differ by.")
+@limits_options
 @variant_option
 @engine_option
 @json_option
 @pass_settings
+@click.pass_context
 def test_command(
+    context: click.Context,
     settings: Settings,
     directory: str,
     host: str,
     port: int,
-    parity: bool,
     tolerance: float,
+    limits: "Limits",
     variant: str,
     engine: str | None,
     as_json: bool,
 ) -> None:
-    """Send the test instances of DIRECTORY, a model directory or an all/, to the daemon that serves it.
+    """Send the test instances of DIRECTORY, a model directory or an all/, every way, and fail where answers differ.
 
-    With --parity, send them through the bare function in the model's own environment, through its single image and
-    through the daemon of all/, each built and started for it, and fail on the first difference.
+    They go through the bare function in the model's own environment, through its single image and through the daemon
+    of all/, each built and started for it. With --host or --port, they go to the daemon that serves there, and no
+    other way.
     """
-    from modelyard.pipeline.endpoint import Endpoint, send_instances
+    from modelyard.pipeline.endpoint import Endpoint
+    from modelyard.pipeline.parity import ParityRequest, find_combined_of
     from modelyard.pipeline.subject import find_subject, models_of
 
     subject = find_subject(settings.workspace, settings.path(directory))
     models = models_of(subject)
     if not models:
         raise WorkspaceError(f"{subject.path}: no model directory to test", hint="name one in MODEL_DIRS")
-    if parity:
-        test_parity(settings, subject, tolerance=tolerance, variant=variant, engine=engine, as_json=as_json)
+    if any(context.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in ("host", "port")):
+        test_endpoint(Endpoint(host=host, port=port), models, as_json=as_json)
         return
-    answers = list(send_instances(Endpoint(host=host, port=port), models))
+    request = ParityRequest(
+        workspace=settings.workspace,
+        models=models,
+        combined=find_combined_of(settings.workspace, subject),
+        variant=variant,
+        tolerance=tolerance,
+        limits=limits,
+    )
+    test_parity(settings, request, engine=engine, as_json=as_json)
+
+
+def test_endpoint(endpoint: "Endpoint", models: "Sequence[ModelDirectory]", *, as_json: bool) -> None:
+    """Send models' test instances to a daemon, print the answers, and fail unless all are 200."""
+    from modelyard.pipeline.endpoint import send_instances
+
+    answers = list(send_instances(endpoint, models))
     if as_json:
         print_json([vars(answer) for answer in answers])
     else:
@@ -172,22 +194,14 @@ def test_command(
         answer.raise_for_status()
 
 
-def test_parity(
-    settings: Settings, subject: "Subject", *, tolerance: float, variant: str, engine: str | None, as_json: bool
-) -> None:
-    """Compare every way of serving a subject's models, print how each did, and fail where one differs."""
-    from modelyard.pipeline.parity import ParityRequest, check_parity, find_combined_of
-    from modelyard.pipeline.subject import models_of
+def test_parity(settings: Settings, request: "ParityRequest", *, engine: str | None, as_json: bool) -> None:
+    """Compare every way of serving models, print how each did, and fail where one differs."""
+    from modelyard.pipeline.parity import check_parity
 
-    request = ParityRequest(
-        workspace=settings.workspace,
-        models=models_of(subject),
-        combined=find_combined_of(settings.workspace, subject),
-        variant=variant,
-        tolerance=tolerance,
-    )
+    console = Console(verbose=settings.verbose)
+    console.note("every way is built, started and compared; to ask a daemon that runs, name its --port")
     opened = settings.open_engine(engine, quiet=as_json)
-    results = list(check_parity(request, opened, Console(verbose=settings.verbose)))
+    results = list(check_parity(request, opened, console))
     if as_json:
         print_json([asdict(result) for result in results])
     else:

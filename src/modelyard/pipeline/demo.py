@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from modelyard.engines.ports import choose_port
 from modelyard.engines.protocols import Engine
-from modelyard.pipeline.building import BuildRequest
+from modelyard.pipeline.building import BuildRequest, Limits
 from modelyard.pipeline.data import has_data_script, prepare_data
 from modelyard.pipeline.endpoint import Answer, send_instances
 from modelyard.pipeline.generating import generate_all
@@ -33,7 +33,14 @@ class DemoRow:
 
 
 def run_demo(
-    workspace: Workspace, project: str, engine: Engine, reporter: Reporter, *, host: str, port: int
+    workspace: Workspace,
+    project: str,
+    engine: Engine,
+    reporter: Reporter,
+    *,
+    host: str,
+    port: int,
+    limits: Limits,
 ) -> list[DemoRow]:
     """Do everything that `make data train-all generate predict-all test-all stop` does, and reuse what is unchanged."""
     choose_port(host, port)  # one that is taken is said before the training, not after it
@@ -41,14 +48,13 @@ def run_demo(
     models = workspace.model_directories(project)
     if has_data_script(workspace, project):
         prepare_data(workspace, project, reporter)
-    trained = {
-        model.full_name: train_model(TrainRequest(workspace=workspace, model=model, reuse=True), engine, reporter)
-        for model in models
-    }
+    requests = [TrainRequest(workspace=workspace, model=model, reuse=True, limits=limits) for model in models]
+    trained = {request.model.full_name: train_model(request, engine, reporter) for request in requests}
     for line in generate_all(workspace, folder, reporter=reporter):
         reporter.note(line)
+    combined = workspace.combined_directory(folder)
     request = ServeRequest(
-        build=BuildRequest(workspace=workspace, subject=workspace.combined_directory(folder), kind="predict"),
+        build=BuildRequest(workspace=workspace, subject=combined, kind="predict", limits=limits),
         host=host,
         port=port,
         name=f"{project.replace('_', '-')}-demo",
@@ -56,7 +62,7 @@ def run_demo(
     container = serve(request, engine, reporter)
     try:
         with reporter.step("sending every model its test instances") as step:
-            answers = list(send_instances(request.endpoint, request.build.subject.models))  # type: ignore[union-attr]
+            answers = list(send_instances(request.endpoint, combined.models))
             step.done(f"{len(answers)} routes answered")
     finally:
         with reporter.step("stopping the daemon") as step:

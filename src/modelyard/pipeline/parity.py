@@ -4,13 +4,13 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any
 
 from modelyard.engines.protocols import Engine
 from modelyard.errors import EndpointError, RunError
-from modelyard.pipeline.building import BuildRequest, build_image
+from modelyard.pipeline.building import BuildRequest, Limits, build_image
 from modelyard.pipeline.endpoint import Answer, Endpoint, send_instances
 from modelyard.pipeline.reporter import Reporter
 from modelyard.pipeline.serving import ServeRequest, serve, specify_container
@@ -62,6 +62,7 @@ class ParityRequest:
     variant: str = "cpu"
     tolerance: float = TOLERANCE
     timeout: float = 120.0
+    limits: Limits = field(default_factory=Limits)
 
 
 def check_parity(request: ParityRequest, engine: Engine, reporter: Reporter) -> Iterator[Parity]:
@@ -76,6 +77,8 @@ def check_parity(request: ParityRequest, engine: Engine, reporter: Reporter) -> 
         with _serving(request, model, engine, reporter) as endpoint:
             yield from _compare(send_instances(endpoint, [model]), bare, SINGLE, tolerance=request.tolerance)
     if request.combined is None:
+        names = ", ".join(model.full_name for model in request.models)
+        reporter.note(f"no all/ serves {names} yet: {COMBINED} is not compared (make generate writes it)")
         return
     with _serving(request, request.combined, engine, reporter) as endpoint:
         yield from _compare(send_instances(endpoint, request.models), bare, COMBINED, tolerance=request.tolerance)
@@ -155,7 +158,9 @@ def _serving(request: ParityRequest, subject: Subject, engine: Engine, reporter:
 
 
 def _serve_request(request: ParityRequest, subject: Subject) -> ServeRequest:
-    build = BuildRequest(workspace=request.workspace, subject=subject, kind="predict", variant=request.variant)
+    build = BuildRequest(
+        workspace=request.workspace, subject=subject, kind="predict", variant=request.variant, limits=request.limits
+    )
     return ServeRequest(build=build, name=f"{subject.container_name}-parity", timeout=request.timeout)
 
 

@@ -111,6 +111,14 @@ class TestJson:
         assert modelyard("build", ".", "--max-size", size).code == code
         assert json.loads(modelyard("ps", "--json").out) == []
 
+    @pytest.mark.parametrize("command", ["build", "train", "serve", "test", "demo income --port 5999"])
+    @pytest.mark.parametrize(("limit", "code"), [("--max-size=1MB", 5), ("--locked", 4)])
+    def test_every_command_that_builds_holds_its_limits(self, modelyard, workspace, engine, command, limit, code):
+        requirements = {f"{MODEL}/requirements_{kind}.txt": "six\n" for kind in ("train", "predict")}
+        write_files(workspace.root, {"projects/income/data/adult.csv": "a,b\n1,2\n", **requirements})
+        assert modelyard(*command.split(), limit).code == code
+        assert "run" not in engine.calls and not engine.serving
+
 
 class TestTables:
     def test_images_and_containers(self, modelyard, engine):
@@ -186,8 +194,9 @@ class TestBadValues:
         done = modelyard("test", "../all")
         assert (done.code, "no model directory to test" in done.err) == (3, True)
 
-    def test_an_endpoint_that_is_not_there_is_8(self, modelyard, workspace):
-        assert modelyard("test", "--port", "1").code == 8
+    @pytest.mark.parametrize("address", [["--port", "1"], ["--host", "127.0.0.2"]])
+    def test_an_endpoint_that_is_not_there_is_8(self, modelyard, workspace, no_engine, address):
+        assert modelyard("test", *address).code == 8
 
     def test_a_stale_all_is_4_with_a_diff(self, modelyard, workspace):
         assert modelyard("generate", "..", "--offline").code == 0

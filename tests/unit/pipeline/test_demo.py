@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from modelyard.errors import PortTakenError
+from modelyard.pipeline.building import Limits
 from modelyard.pipeline.demo import run_demo
 
 
@@ -12,5 +13,5 @@ def test_a_port_that_is_taken_is_said_before_anything_is_trained(workspace, engi
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(PortTakenError, match=f"port {port} on 127.0.0.1 is taken"):
-            run_demo(workspace, "income", engine, reporter, host="127.0.0.1", port=port)
+            run_demo(workspace, "income", engine, reporter, host="127.0.0.1", port=port, limits=Limits())
     assert engine.calls == [] and reporter.lines == []
