@@ -1,5 +1,7 @@
 """The root of every error that modelyard raises on purpose."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 

@@ -1,5 +1,7 @@
 """ROUTES: `route:module:function[,route:module:function...]`. One grammar, one parser, one formatter."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -15,7 +17,7 @@ RESERVED = frozenset(
 _SEGMENT = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]*")
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@dataclass(frozen=True, order=True)  # training under Python 3.9 needs this module, and has no kw_only
 class Route:
     """POST /<name> calls `function` of `module`."""
 

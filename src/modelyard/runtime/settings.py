@@ -1,13 +1,11 @@
 """What the daemon reads from its environment variables, each with its default."""
 
-import math
-import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from modelyard.runtime.cores import count_cores
 from modelyard.runtime.errors import InputError
 
 Number = TypeVar("Number", int, float)
@@ -112,16 +110,6 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def library_variables(environ: Mapping[str, str], *, workers: int) -> dict[str, str]:
-    """What numerical libraries are told: thread pools of a size that `workers` together do not exceed the cores.
-
-    Their threads sleep while they wait, and memory is kept for the next call. A variable that the user has set stays.
-    """
-    threads = str(max(1, count_cores() // max(1, workers)))
-    variables = {**dict.fromkeys(_THREAD_VARIABLES, threads), **_FRUGAL}
-    return {name: value for name, value in variables.items() if not environ.get(name)}
-
-
 def count_workers(settings: Settings, routes: Iterable[str], *, models: int) -> int:
     """The processes of a model with these routes, where there are that many models.
 
@@ -134,40 +122,8 @@ def count_workers(settings: Settings, routes: Iterable[str], *, models: int) -> 
     return max(1, min(_MOST_WORKERS, count_cores() // (2 * max(1, models))))
 
 
-def count_cores() -> int:
-    """The cores this process may use, by its affinity and the quota of its control group."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = read_quota()
-    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
-
-
-def read_quota(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """The cores that the control group (v2, or v1) may use; None where nothing limits them."""
-    with suppress(OSError, ValueError, ZeroDivisionError):
-        quota, period = (root / "cpu.max").read_text().split()
-        return int(quota) / int(period)
-    with suppress(OSError, ValueError, ZeroDivisionError):
-        quota, period = ((root / "cpu" / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
-        return int(quota) / int(period) if int(quota) > 0 else None
-    return None
-
-
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_WORKERS = 4
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-# Measured with a small CNN, a core being shared with the gateway: threads that spin while they wait take two to seven
-# times the time; glibc otherwise gives a batch's memory back after every call, whose page faults are half of the call.
-_FRUGAL = {
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
-    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
-}
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:

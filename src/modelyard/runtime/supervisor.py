@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 
 from modelyard.runtime.application import Application, load_application, load_routes
+from modelyard.runtime.cores import library_variables
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.gateway_process import GatewayProcess
@@ -35,7 +36,7 @@ from modelyard.runtime.model_process import ModelProcess
 from modelyard.runtime.model_workers import ModelWorkers
 from modelyard.runtime.orders import Deed, Orders, Reply
 from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
-from modelyard.runtime.settings import Settings, count_workers, library_variables, load_settings
+from modelyard.runtime.settings import Settings, count_workers, load_settings
 from modelyard.runtime.status import ModelStatus, socket_path, write_status
 from modelyard.runtime.tokens import load_tokens
 

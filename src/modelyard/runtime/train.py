@@ -1,4 +1,9 @@
-"""What the train builder's `run` script does: call the train function with PAYLOAD, print its result as JSON."""
+"""What the train builder's `run` script does: call the train function with PAYLOAD, print its result as JSON.
+
+It runs under the Python of the model's own environment: the standard library only, of any Python from 3.9 on.
+"""
+
+from __future__ import annotations
 
 import importlib
 import json
@@ -7,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from modelyard.runtime.cores import library_variables
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.failures import format_trace
 from modelyard.runtime.message import Message
@@ -81,6 +87,11 @@ def print_user_traceback(error: Exception, root: str) -> None:
 
 def main() -> int:
     """Train as the environment says; print what is wrong, without a traceback of the tool's own."""
+    untold = library_variables(os.environ, workers=1)
+    if untold:  # the C library reads its own when a process starts
+        command = [sys.executable, "-m", "modelyard.runtime.train"]
+        os.execve(sys.executable, command, {**os.environ, **untold})
+    os.environ.pop("PYTHONSAFEPATH", None)
     root = os.environ.get("APP_ROOT", "/model")
     sys.path.insert(0, root)
     try:

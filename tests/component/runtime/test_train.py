@@ -9,19 +9,32 @@ from pathlib import Path
 
 import pytest
 
+from tests.component.runtime.pythons import find_python
+
+REPOSITORY = Path(__file__).parents[3]
 Train = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
 def train(tmp_path: Path) -> Train:
-    """Run the module as the train builder's `run` script does, on the text of a train.py."""
+    """Run the train builder's `run` script, as an image does, on the text of a train.py."""
 
-    def run(source: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-        (tmp_path / "income").mkdir(exist_ok=True)
+    def run(source: str, *, python: str = sys.executable, **environ: str) -> "subprocess.CompletedProcess[str]":
+        (tmp_path / "income").mkdir()
         (tmp_path / "income" / "train.py").write_text(source)
-        variables = {"APP_ROOT": str(tmp_path), "TRAIN_MODULE": "income.train", "PYTHONPATH": os.pathsep.join(sys.path)}
-        command = [sys.executable, "-m", "modelyard.runtime.train"]
-        return subprocess.run(command, cwd=tmp_path, env=variables | environ, capture_output=True, text=True)
+        environment = tmp_path / "environments" / "default" / "bin"
+        environment.mkdir(parents=True)
+        (environment / "python").symlink_to(python)
+        variables = {
+            "PATH": os.environ["PATH"],
+            "APP_ROOT": str(tmp_path),
+            "MODELYARD_LIB": str(REPOSITORY / "src"),
+            "MODELYARD_ENVIRONMENTS": str(tmp_path / "environments"),
+            "TRAIN": "1",
+            "TRAIN_MODULE": "income.train",
+        }
+        script = REPOSITORY / "builders" / "train" / "s2i" / "bin" / "run"
+        return subprocess.run(["bash", script], env=variables | environ, capture_output=True, text=True)
 
     return run
 
@@ -100,3 +113,22 @@ def test_missing_function_names_file_and_function(train):
 
 def test_application_root_comes_first_on_the_path(train, tmp_path):
     assert train("import sys\ndef train(msg): return sys.path[0]").stdout == json.dumps(str(tmp_path)) + "\n"
+
+
+def test_no_file_of_the_application_stands_in_for_the_standard_library_s_and_its_programs_know_nothing_of_that(
+    train, tmp_path
+):
+    (tmp_path / "json.py").write_text("raise ImportError('no JSON')")
+    ended = train("import os\ndef train(msg): return 'PYTHONSAFEPATH' in os.environ")
+    assert ended.stdout == "false\n", ended.stderr
+
+
+def test_threads_of_libraries_sleep_while_they_wait_unless_the_user_says_otherwise(train):
+    source = "import os\ndef train(msg): return os.environ['OMP_WAIT_POLICY'], os.environ['MALLOC_TRIM_THRESHOLD_']"
+    assert json.loads(train(source, OMP_WAIT_POLICY="ACTIVE").stdout) == ["ACTIVE", str(64 << 20)]
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
+def test_it_trains_under_other_pythons(train, version):
+    ended = train("import sys\ndef train(msg): return sys.version_info[:2]", python=find_python(version))
+    assert ended.stdout == f"[{version.replace('.', ',')}]\n", ended.stderr

@@ -1,5 +1,4 @@
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import pytest
 
 from modelyard.runtime import worker
 from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, NotTakenError, WorkerClient
+from tests.component.runtime.pythons import find_python
 
 
 def ask(client: WorkerClient, route: str, body: bytes = b"{}", *, timeout: float = 10) -> tuple[int, bytes]:
@@ -228,19 +228,9 @@ def test_its_imports_are_few() -> None:
     assert heavy & set(done.stdout.split()) <= {"traceback"}
 
 
-def find_python(version: str) -> str | None:
-    """An interpreter of this version, where the machine has one that runs."""
-    installed = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions").glob(f"{version}.*/bin/python")
-    found = [shutil.which(f"python{version}"), *map(str, installed)]
-    runs = (path for path in found if path and not subprocess.run([path, "-c", ""], capture_output=True).returncode)
-    return next(runs, None)
-
-
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
 def test_it_serves_under_other_pythons(start_worker: Any, version: str) -> None:
     python = find_python(version)
-    if python is None:
-        pytest.skip(f"there is no Python {version} here")
     source = """
         import sys
         def double(msg): return {"doubled": [2 * value for [value] in msg.payload["instances"]]}

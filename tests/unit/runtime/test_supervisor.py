@@ -15,14 +15,7 @@ from modelyard.runtime.errors import InputError
 from modelyard.runtime.lines import LineBuffer
 from modelyard.runtime.logs import JSONFormatter, TextFormatter, fields
 from modelyard.runtime.processes import LIBRARY, Process, Site, describe_exit
-from modelyard.runtime.settings import (
-    Settings,
-    count_cores,
-    count_workers,
-    library_variables,
-    load_settings,
-    read_quota,
-)
+from modelyard.runtime.settings import Settings, count_workers, load_settings
 from modelyard.runtime.status import ModelStatus, read_status, write_status
 from modelyard.runtime.supervisor import ListenError, bind, find_shared_environments, open_run_dir
 
@@ -84,31 +77,6 @@ def test_empty_variables_count_as_not_set() -> None:
 def test_a_wrong_setting_is_named_with_its_value(name: str, value: str) -> None:
     with pytest.raises(InputError, match=f"^{name} is '{re.escape(value)}'"):
         load_settings({name: value})
-
-
-def test_thread_pools_fit_the_cores_and_the_user_has_the_last_word() -> None:
-    variables = library_variables({"OMP_NUM_THREADS": "7", "OMP_WAIT_POLICY": "ACTIVE"}, workers=1)
-    assert not {"OMP_NUM_THREADS", "OMP_WAIT_POLICY"} & set(variables)
-    assert variables["OPENBLAS_NUM_THREADS"] == variables["MKL_NUM_THREADS"] == str(count_cores())
-    variables = library_variables({}, workers=1000)
-    assert variables["OMP_NUM_THREADS"] == "1" and variables["OMP_WAIT_POLICY"] == "PASSIVE"
-
-
-@pytest.mark.parametrize(
-    ("files", "cores"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 1.5),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "200000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 2.0),
-        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
-        ({}, None),
-    ],
-)
-def test_the_quota_of_the_control_group_counts(tmp_path: Path, files: Mapping[str, str], cores: float | None) -> None:
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert read_quota(tmp_path) == cores
 
 
 @pytest.mark.parametrize(("cores", "models", "workers"), [(2, 1, 1), (8, 1, 4), (16, 4, 2), (4, 50, 1), (64, 1, 4)])

@@ -6,7 +6,8 @@ import signal
 import threading
 from typing import Any
 
-from modelyard.runtime.settings import count_cores, load_settings
+from modelyard.runtime.cores import count_cores
+from modelyard.runtime.settings import load_settings
 
 _settings = load_settings(os.environ)
 
