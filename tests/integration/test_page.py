@@ -244,6 +244,15 @@ def test_every_control_has_a_name_and_the_answer_is_announced(page: Page) -> Non
     assert page.find("html").get_attribute("lang") == "en"
 
 
+def test_the_form_is_as_high_as_its_body(page: Page) -> None:
+    page.open()
+    heights = []
+    for lines in (1, 10, 1000):
+        page.driver.execute_script(f"arguments[0].value = '1\\n'.repeat({lines})", page.here("textarea"))
+        heights.append(page.here("textarea").size["height"])
+    assert heights[0] < 100 < heights[1] < heights[2] < 400
+
+
 def test_the_docs_show_every_route(page: Page) -> None:
     page.open(path="/docs")
     titles = [title.text for title in page.all("section h2")]

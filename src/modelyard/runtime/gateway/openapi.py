@@ -88,7 +88,7 @@ def _describe_route(fleet: Fleet, route: str, answer: dict[str, Any], *, is_open
         "operationId": f"predict_{route}",
         "summary": f"Ask {fleet.routes[route].name}",
         "description": (
-            "A body with the key `payload` is answered by an object with the key `payload`, any other by the bare "
+            'A body with the key "payload" is answered by an object with the key "payload", any other by the bare '
             "result. The schemas are those of the model's test instances and of its answer to them: a model may take "
             "and answer more."
         ),

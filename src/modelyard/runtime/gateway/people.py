@@ -1,5 +1,7 @@
 """What the daemon shows people: a page to try each route on, and the description of its interface."""
 
+import json
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,9 +15,14 @@ from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.openapi import describe_api
 from modelyard.runtime.gateway.pictures import find_picture
 
+_INNERMOST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s*\]")
+_BREAK = re.compile(r",\n\s+")
+
 
 def serve_people(app: Flask, fleet: Fleet, guard: Guard, protocols: Mapping[str, Any]) -> None:
     """Add `/`, `/docs` and `/openapi.json`, with the described paths of the `protocols`."""
+
+    app.add_template_filter(format_json, "pretty_json")
 
     @app.get("/")
     def page() -> Response:
@@ -37,6 +44,21 @@ def serve_people(app: Flask, fleet: Fleet, guard: Guard, protocols: Mapping[str,
             "example": fleet.example_text(route),
             "picture": picture.describe() if picture else None,
         }
+
+
+def format_json(value: Any) -> str:
+    """JSON for people: indented, but with each innermost list on one line, as the page's script does it.
+
+    >>> print(format_json({"instances": [[1, 2], [3, 4]]}))
+    {
+      "instances": [
+        [1, 2],
+        [3, 4]
+      ]
+    }
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _INNERMOST.sub(lambda found: f"[{_BREAK.sub(', ', found[1])}]", text)
 
 
 def _read_asset(name: str) -> Markup:
