@@ -20,8 +20,8 @@ from modelyard.workspace import CombinedDirectory, ModelDirectory
 
 _POLL = 0.05
 _TAIL = 15
-# What training keeps of the torch models of one folder: no daemon reads it, and every project has its own.
-_RECORDS = "metaData-models.json"
+# What torch models are trained further by: no daemon reads it, and every project has its own.
+_OF_TRAINING = ("metaData-models.json", "mainModel.pth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def _fill(target: Path, folders: Iterable[Path]) -> None:
     origin: dict[str, Path] = {}
     for folder in filter(Path.is_dir, folders):
         for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
-            if path.name == _RECORDS:
+            if path.name in _OF_TRAINING:
                 continue
             first = origin.setdefault(path.name, path)
             if first is path:
@@ -132,7 +132,8 @@ def _fill(target: Path, folders: Iterable[Path]) -> None:
             elif not filecmp.cmp(first, path, shallow=False):
                 raise InputError(
                     f"{first} and {path} differ, but one daemon would serve both under one name",
-                    hint="change MODEL_NAME in the Makefile of one of the two models and train it again",
+                    hint="give one of the two models another MODEL_NAME, in its Makefile and in its predict.py, "
+                    f"train it again and remove {path.name} from its models/",
                 )
 
 

@@ -180,10 +180,9 @@ class TestGatherModels:
         folder = gather_models([tmp_path / "a", tmp_path / "b"], tmp_path / "models")
         assert [path.name for path in folder.iterdir()] == ["x.bin"]
 
-    def test_what_training_keeps_of_its_models_is_left_out(self, tmp_path):
-        write_files(
-            tmp_path, {f"{name}/{file}": name for name in "ab" for file in ("metaData-models.json", f"{name}.pth")}
-        )
+    def test_what_models_are_trained_further_by_is_left_out(self, tmp_path):
+        files = ("metaData-models.json", "mainModel.pth", "{name}.pth")
+        write_files(tmp_path, {f"{name}/{file.format(name=name)}": name for name in "ab" for file in files})
         folder = gather_models([tmp_path / "a", tmp_path / "b"], tmp_path / "models")
         assert sorted(path.name for path in folder.iterdir()) == ["a.pth", "b.pth"]
 
