@@ -52,7 +52,9 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
 @click.option("--dataset", help="The file below the project's data/. Default: DATASET_NAME of the Makefile.")
 @click.option("--payload", help="msg.payload as a JSON object, in place of the one made of data set and model name.")
 @click.option("--push", metavar="URL", help="Put the trained model at this path or address: s3://bucket/folder/name.")
-@click.option("--reuse", is_flag=True, help="Train only where source or data changed since the binary was written.")
+@click.option(
+    "--reuse", is_flag=True, help="Train only where source, payload or data changed since the binary was written."
+)
 @limits_options
 @variant_option
 @engine_option

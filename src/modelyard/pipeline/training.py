@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modelyard.context.build_context import digest_parts
 from modelyard.engines.protocols import ContainerSpec, Engine, Image, Mount
 from modelyard.errors import InputError, RunError
 from modelyard.pipeline.building import BuildRequest, Limits, build_image, describe_build
@@ -17,6 +18,7 @@ from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.workspace import ModelDirectory, Workspace
 
 SIGKILL_EXIT = 137
+SOURCE_DIGEST = "MODELYARD_SOURCE_DIGEST"
 _TAIL = 15
 
 
@@ -174,7 +176,7 @@ def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) 
             "MODEL_NAME": request.binary_name,
             "MODElNAME": request.binary_name,
             "MODELYARD_RUN_ID": run_id,
-            "MODELYARD_SOURCE_DIGEST": image.id,
+            SOURCE_DIGEST: _digest_of_run(request, image),
         },
         mounts=[
             Mount(source=request.data_folder, target="data", read_only=True),
@@ -218,8 +220,14 @@ def _result_in(lines: Sequence[str], request: TrainRequest) -> Any:
         ) from None
 
 
+def _digest_of_run(request: TrainRequest, image: Image) -> str:
+    """What a model comes of beside its data: source, requirements and payload, not the modelyard that ran it."""
+    source = image.environment.get(SOURCE_DIGEST, image.id)
+    return digest_parts(part.encode() for part in (source, json.dumps(request.train_payload, sort_keys=True)))
+
+
 def _is_current(request: TrainRequest, manifest: Mapping[str, Any], image: Image) -> bool:
-    if request.payload is not None or manifest.get("source_digest") != image.id:
+    if request.payload is not None or manifest.get("source_digest") != _digest_of_run(request, image):
         return False
     binary = request.models_folder / str(manifest.get("file"))
     if not binary.is_file() or _digest(binary) != manifest.get("sha256"):

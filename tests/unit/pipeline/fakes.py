@@ -52,11 +52,16 @@ class FakeEngine:
         self.serving: dict[str, Container] = {}
         self.log: list[str] = []
         self.exits_with: int | None = None
+        self.runtime = ""
+        """The modelyard that it puts into images, as the start of their ids."""
 
     def build(self, context: BuildContext, *, tag: str, on_output: OnOutput = discard) -> Image:
         """Make an image of the context's digest."""
         self.calls.append(f"build {tag}")
-        image = make_image(context.source_digest, tag, kind=context.kind, name=context.name)
+        image = replace(
+            make_image(self.runtime + context.source_digest, tag, kind=context.kind, name=context.name),
+            environment={"MODELYARD_SOURCE_DIGEST": context.source_digest},
+        )
         before = self.built.get(image.id)
         tags = {tag, *(before.tags if before else ())}
         self.built[image.id] = replace(image, tags=tuple(sorted(tags)))

@@ -47,6 +47,18 @@ def test_what_is_unchanged_is_reused_and_says_so(request_, engine, reporter):
     assert "the trained model is reused" in reporter.lines[-1]
 
 
+def test_another_modelyard_trains_nothing_again(request_, engine, reporter):
+    train_model(request_, engine, reporter)
+    engine.runtime = "newer-"
+    assert train_model(replace(request_, reuse=True), engine, reporter).reused
+    assert len(engine.built) == 2
+
+
+def test_what_another_payload_trained_is_trained_again(request_, engine, reporter):
+    train_model(replace(request_, payload={**request_.train_payload, "rounds": 1}), engine, reporter)
+    assert not train_model(replace(request_, reuse=True), engine, reporter).reused
+
+
 CHANGES = {
     "the source": {"rf/train.py": "def train(msg):\n    return {'new': 1}\n"},
     "the data": {"data/adult.csv": "3,4\n"},
