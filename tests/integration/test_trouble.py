@@ -1,5 +1,6 @@
 """What goes wrong on machines: full disks, Ctrl-C at any moment, two builds that want one tag."""
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -75,6 +76,22 @@ class TestInterrupted:
             assert engine.build(context, tag="one").reused
         else:
             assert "KeyboardInterrupt" in output
+
+
+class TestKilled:
+    def test_what_a_killed_build_has_laid_out_is_removed(self, engine, environ, stage_train, start_build):
+        if not isinstance(engine, DockerEngine):
+            pytest.skip("the embedded engine lays out no layers")
+        layers = Path(environ["MODELYARD_HOME"], "layers")
+        build = start_build(stage_train(TRAIN), "one")
+        assert build.stdout
+        next(line for line in build.stdout if line.startswith("---> requirements"))
+        build.kill()
+        build.communicate(timeout=60)
+        [left] = layers.iterdir()
+        (layers / left.name.replace(str(build.pid), str(os.getpid()))).mkdir()
+        assert engine.prune().freed > 0
+        assert [str(os.getpid()) in path.name for path in layers.iterdir()] == [True]
 
 
 class TestOneTag:

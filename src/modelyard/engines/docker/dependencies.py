@@ -1,8 +1,10 @@
 """The dependency image: a builder's platform with the layers of setup.sh and requirements, shared by all equal ones."""
 
+import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from modelyard.context.requirements import without_hashes
 from modelyard.engines.docker.archive import Change
@@ -13,7 +15,8 @@ from modelyard.engines.docker.laying_out import lay_out
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.stack import stack_layers
 from modelyard.engines.docker.staging import NeedsContainerError
-from modelyard.engines.local.home import Home, explaining_disk_errors, remove_tree
+from modelyard.engines.docker.workshop import is_abandoned, make_name
+from modelyard.engines.local.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.engines.protocols import OnOutput
 
 
@@ -21,19 +24,34 @@ def make_dependencies(client: Client, plan: DependencyPlan, profile: ContainerPr
     """Install what setup.sh and the requirements ask for, in layers; return the tagged image's id."""
     base = make_setup(client, plan, profile, on_output) if plan.has_setup else plan.platform.id
     # Not in /tmp, which may be in memory: the home and uv's cache are most often on one file system, so files link.
-    home = Home.from_environ(client.environ).root
-    home.mkdir(parents=True, exist_ok=True)
-    with (
-        explaining_disk_errors(),
-        TemporaryDirectory(prefix=".layers-", dir=home) as folder,
-        ThreadPoolExecutor(1) as aside,
-    ):
-        change = _install(client, plan, base, profile, on_output, Path(folder))
-        aside.submit(remove_tree, Path(folder, "environments"))  # while the engine reads the layers
+    home = Home.from_environ(client.environ)
+    remove_abandoned(home)
+    with explaining_disk_errors(), _open_folder(home) as folder, ThreadPoolExecutor(1) as aside:
+        change = _install(client, plan, base, profile, on_output, folder)
+        aside.submit(remove_tree, folder / "environments")  # while the engine reads the layers
         image = stack_layers(client, base, change)
     with client.talking(f"tag {plan.tag}"):
         client.api.tag(image, *plan.tag.split(":"))
     return image
+
+
+def remove_abandoned(home: Home) -> int:
+    """Remove the folders of processes that were killed while they laid out layers; return how many bytes they had."""
+    folders = [path for path in home.layers.glob("*") if is_abandoned(path.name)]
+    freed = sum(map(measure_tree, folders))
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
+@contextmanager
+def _open_folder(home: Home) -> Iterator[Path]:
+    folder = home.layers / make_name()
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _install(

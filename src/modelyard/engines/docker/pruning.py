@@ -7,9 +7,11 @@ from modelyard.engines.docker.application import IMAGE_LABEL
 from modelyard.engines.docker.builder_image import ROLE_LABEL
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import CONTAINER_LABEL
+from modelyard.engines.docker.dependencies import remove_abandoned
 from modelyard.engines.docker.dependency_plan import KEY_LABEL, SETUP_LABEL
 from modelyard.engines.docker.old_builders import remove_old_builders
 from modelyard.engines.docker.workshop import WORKSHOP, is_abandoned, remove_container
+from modelyard.engines.local.home import Home
 from modelyard.engines.protocols import Pruned
 
 _ENDED = ("exited", "created", "configured", "stopped", "dead")
@@ -38,12 +40,14 @@ def prune(client: Client) -> Pruned:
     freed = _own_layers(client, removed) - _own_layers(client, [item for item in listed if item not in removed])
     for item in removed:
         _remove_image(client, item)
+    home = Home.from_environ(client.environ)
+    home.remove_free_locks()
     return Pruned(
         builders=tuple(remove_old_builders(client)),
         images=tuple(item["Id"].removeprefix("sha256:") for item in images),
         environments=tuple(item["Labels"][KEY_LABEL] for item in environments),
         containers=tuple(containers),
-        freed=sum(size for _, size in freed),
+        freed=sum(size for _, size in freed) + remove_abandoned(home),
     )
 
 

@@ -161,7 +161,7 @@ def remove_container(client: Client, id: str) -> None:
 
 
 def make_name() -> str:
-    """A container's name that says which process of which machine works in it; `prune` reads it."""
+    """A name, of a container or a folder, that says which process of which machine works in it; `prune` reads it."""
     return f"{WORKSHOP}-{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
 
 

@@ -91,6 +91,7 @@ class LocalEngine(DelegatingEngine):
             freed = sum(map(measure_tree, folders))
             for folder in folders:
                 remove_tree(folder)
+            self.home.remove_free_locks()
         return Pruned(
             images=tuple(item.id for item in images),
             environments=tuple(path.name for path in environments if not path.name.startswith(".")),

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def nothing() -> None:
 
 @dataclass(frozen=True)
 class Home:
-    """`environments/`, `lib/`, `images/`, `tags/`, `containers/` and `locks/` below `root`."""
+    """`environments/`, `lib/`, `images/`, `tags/`, `containers/`, `layers/` and `locks/` below `root`."""
 
     root: Path
 
@@ -57,6 +57,16 @@ class Home:
         """One folder a container id."""
         return self.root / "containers"
 
+    @property
+    def layers(self) -> Path:
+        """One folder a process that lays out an image's layers, gone with it."""
+        return self.root / "layers"
+
+    @property
+    def locks(self) -> Path:
+        """One empty file a lock."""
+        return self.root / "locks"
+
     @contextmanager
     def lock(self, name: str, *, shared: bool = False, on_wait: Callable[[], None] = nothing) -> Iterator[int]:
         """Hold a lock between processes; yields its descriptor.
@@ -64,19 +74,50 @@ class Home:
         A child that inherits the descriptor holds the lock as well, so that work it goes on with when this process is
         killed is not taken for finished.
         """
-        path = self.root / "locks" / name
+        path = self.locks / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        try:
-            try:
-                fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
-            except BlockingIOError:
-                on_wait()
-                fcntl.flock(descriptor, operation)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        is_held = False
+        while not is_held:
+            with _opened(path, os.O_RDWR | os.O_CREAT) as descriptor:
+                if not _try_lock(descriptor, operation):
+                    on_wait()
+                    fcntl.flock(descriptor, operation)
+                is_held = _is_file_at(path, descriptor)
+                if is_held:
+                    yield descriptor
+
+    def remove_free_locks(self) -> None:
+        """Remove the files of locks that nobody holds."""
+        for path in self.locks.glob("*"):
+            with suppress(FileNotFoundError), _opened(path, os.O_RDWR) as descriptor:
+                if _try_lock(descriptor, fcntl.LOCK_EX) and _is_file_at(path, descriptor):
+                    path.unlink()  # who has opened it meanwhile sees that it is gone, and makes another
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_file_at(path: Path, descriptor: int) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

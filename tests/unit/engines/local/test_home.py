@@ -46,6 +46,34 @@ def test_second_holder_of_a_lock_waits_and_says_so(tmp_path):
     assert order == ["first", "second"]
 
 
+def test_files_of_free_locks_are_removed_and_no_other(tmp_path):
+    home = Home(tmp_path)
+    with home.lock("free"):
+        pass
+    with home.lock("held", shared=True):
+        home.remove_free_locks()
+        assert [path.name for path in home.locks.iterdir()] == ["held"]
+    home.remove_free_locks()
+    assert list(home.locks.iterdir()) == []
+
+
+def test_lock_whose_file_goes_while_it_is_waited_for_is_taken_anew(tmp_path):
+    home = Home(tmp_path)
+    waits, found = threading.Event(), []
+
+    def second() -> None:
+        with home.lock("one", on_wait=waits.set):
+            found.extend(home.locks.iterdir())
+
+    thread = threading.Thread(target=second)
+    with home.lock("one"):
+        thread.start()
+        assert waits.wait(5)
+        (home.locks / "one").unlink()  # as remove_free_locks does where it comes before who waits
+    thread.join(5)
+    assert found == [home.locks / "one"]
+
+
 def test_shared_lock_is_held_by_many_and_excludes_the_exclusive(tmp_path):
     home = Home(tmp_path)
     waits = threading.Event()
