@@ -33,7 +33,7 @@ def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[
 
     Nothing is downloaded. Raises InputError naming `asked_by` where this machine has none.
     """
-    if version is None or is_version(environ.get(TARGET) or _version_of(default), version):
+    if version is None or is_version(environ.get(TARGET) or read_full_version(default), version):
         return default
     command = [uv, "python", "find", "--system", "--no-project", "--no-python-downloads", version]
     found = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -74,8 +74,8 @@ def is_version(full: str, asked: str) -> bool:
     return f"{full.partition(' ')[0]}.".startswith(f"{asked}.")
 
 
-def _version_of(python: str) -> str:
-    """The full version of an interpreter; empty where it does not run."""
+def read_full_version(python: str) -> str:
+    """Ask an interpreter for its full version; empty where it does not run."""
     try:
         command = [python, "-I", "-c", _SHOW_VERSION]
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

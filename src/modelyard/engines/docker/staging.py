@@ -22,7 +22,7 @@ from modelyard.engines.local.lib import digest_runtime, install_runtime
 from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, InputError
-from modelyard.runtime.pythons import TARGET, find_python, is_version
+from modelyard.runtime.pythons import TARGET, find_python, is_version, read_full_version
 
 ENVIRONMENTS = "/opt/modelyard/environments"
 """Where images have them."""
@@ -45,8 +45,8 @@ class Stage:
 
     @property
     def compiler(self) -> str:
-        """What compiles: another one may write other bytes."""
-        return sys.version if self.python == sys.executable else self.python
+        """The version of Python that compiles: another one may write other bytes."""
+        return read_full_version(self.python)
 
     def install(self, context: BuildContext, network: Mapping[str, str], on_output: OnOutput) -> None:
         """Make the environments of a context; raise BuildError with uv's last words."""

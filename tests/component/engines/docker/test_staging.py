@@ -113,6 +113,12 @@ def test_layers_come_out_the_same_cold_and_warm_and_whoever_asks_for_a_package(i
     assert again == first
 
 
+def test_what_compiles_is_its_version_wherever_a_machine_has_it(install, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(sys.executable)
+    assert replace(install(""), python=str(elsewhere)).compiler == VERSION
+
+
 def test_what_has_no_wheel_needs_a_container(install, wheels):
     (wheels / "arrays-1.0-py3-none-any.whl").rename(wheels / "arrays-1.0-cp39-cp39-win32.whl")
     (wheels / "built-1.0.tar.gz").write_bytes(b"")
