@@ -163,6 +163,7 @@ def test_a_failure_is_500_with_its_cause_in_the_log_only(
     document = problem(response, 500)
     assert "secret" not in response.text
     (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage() == "the code of m failed"
     assert record.fields["request_id"] == document["request_id"]  # type: ignore[attr-defined]
     assert cause in record.fields["trace"]  # type: ignore[attr-defined]
     assert client.post("/echo", json=1).json == 1

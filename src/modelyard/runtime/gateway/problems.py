@@ -68,7 +68,7 @@ def log_problem(problem: Problem, *, request_id: str, path: str) -> None:
     if problem.status in _LOGGED:
         about = fields(request_id=request_id, path=path, status=problem.status)
         about["fields"] |= {"trace": problem.trace} if problem.trace else {}
-        log.error("%s", problem.detail, extra=about)
+        log.error("%s", problem.detail.removesuffix(f"; {IN_THE_LOG}"), extra=about)
 
 
 def describe_with_id(problem: Problem, request_id: str) -> str:
