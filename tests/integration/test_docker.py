@@ -7,6 +7,7 @@ import http.server
 import io
 import os
 import re
+import secrets
 import socket
 import subprocess
 import tarfile
@@ -32,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 MODEL = "projects/demo/m"
 SECRET = "s3cr3t-index-pass"
 PREDICT = "import six\ndef predict(msg): return {'payload': msg.payload, 'six': six.PY3}\n"
+BUILT = re.compile(r"---> builder image (\S+): build it of builders/daemon/Dockerfile")
 ECHO = "def predict(msg): return msg.payload\n"
 BACKEND = """
 import zipfile
@@ -394,6 +396,25 @@ class TestRequirements:
         reason = "not all of them have a wheel: install them in a container, as one layer"
         assert f"---> requirements: {reason}" in lines
         assert "modelyard_probe" in image["Config"]["Labels"]["io.modelyard.modules"].split()
+
+    def test_a_toolbox_is_made_when_a_container_installs(self, docker, build, make_workspace, tmp_path):
+        folder = tmp_path / "links"
+        folder.mkdir()
+        make_source_distribution(folder)
+        dockerfile = (ROOT / "builders/daemon/Dockerfile").read_text()
+        make_workspace({**FILES, "builders/daemon/Dockerfile": f"{dockerfile}# {secrets.token_hex(8)}\n"})
+        _, wheels = build("wheels", "six")
+        _, sources = build("sources", "modelyard-probe", UV_FIND_LINKS=str(folder))
+        made = [BUILT.findall("\n".join(lines)) for lines in (wheels, sources)]
+        assert [[tag.partition(":")[0] for tag in tags] for tags in made] == [
+            ["modelyard/daemon-platform"],
+            ["modelyard/daemon-toolbox"],
+        ]
+        for tag in ("wheels", "sources"):
+            docker.remove(tag)
+        docker.prune()
+        for tag in (*made[1], *made[0]):
+            docker.client.api.remove_image(tag)
 
     def test_setup_runs_once_for_all_requirements_and_they_lie_on_top_of_it(self, docker, build):
         setup = {"setup.sh": "echo native; touch /opt/from-setup\n"}

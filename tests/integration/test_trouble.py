@@ -1,8 +1,11 @@
 """What goes wrong on machines: full disks, Ctrl-C at any moment, two builds that want one tag."""
 
 import os
+import secrets
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +13,10 @@ from pathlib import Path
 import pytest
 
 from modelyard.engines.docker import DockerEngine
+from modelyard.engines.docker.builder_image import ROLE_LABEL
 from modelyard.engines.docker.workshop import WORKSHOP
+from tests.conftest import REPOSITORY
+from tests.integration.test_engine_contract import is_running
 from tests.integration.tiny_workspace import Tiny, tiny_workspace
 
 pytestmark = pytest.mark.integration
@@ -76,6 +82,55 @@ class TestInterrupted:
             assert engine.build(context, tag="one").reused
         else:
             assert "KeyboardInterrupt" in output
+
+
+class TestInterruptedBuilderImage:
+    @pytest.fixture
+    def sleep(self) -> str:
+        """A command of the Dockerfile that takes four seconds, and is told from any other."""
+        return f"sleep 60.{secrets.randbelow(10**9)}"
+
+    @pytest.fixture
+    def build(self, engine, engine_name, environ, stage_train, make_workspace, sleep):
+        """Start the command that builds with a builder image which nobody has made yet."""
+        if not isinstance(engine, DockerEngine):
+            pytest.skip("the embedded engine has no builder images")
+        dockerfile = (REPOSITORY / "builders/train/Dockerfile").read_text()
+        slow = dockerfile.replace(" AS platform\n", f" AS platform\nRUN timeout 4 {sleep} || true\n")
+        context = stage_train(TRAIN).root
+        make_workspace({"builders/train/Dockerfile": slow})
+        command = [sys.executable, "-m", "modelyard", "-v", "build", "--engine", engine_name]
+        command += ["--context", str(context), "--tag", "one"]
+
+        def start() -> "subprocess.Popen[str]":
+            return subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+        yield start
+        for item in engine.client.api.images(filters={"label": ROLE_LABEL}):
+            history = engine.client.api.history(item["Id"])
+            if any(sleep in entry["CreatedBy"] for entry in history):
+                engine.client.api.remove_image(item["Id"], force=True)
+
+    @pytest.mark.parametrize("phase", ["get what it needs", "build it"])
+    def test_ends_at_once_and_the_next_build_makes_it(self, engine, build, sleep, phase):
+        interrupted = build()
+        next(line for line in interrupted.stderr if phase in line)
+        if phase == "build it":
+            deadline = time.monotonic() + 60
+            while not is_running(sleep):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        began = time.monotonic()
+        interrupted.send_signal(signal.SIGINT)
+        said = interrupted.communicate(timeout=30)[1]
+        assert time.monotonic() - began < 3
+        assert (interrupted.returncode, said.splitlines()[-1]) == (130, "stopped")
+        containers = engine.client.api.containers(all=True)
+        assert not [item for item in containers if f"-{interrupted.pid}-" in item["Names"][0]]
+        assert not [item for item in containers if sleep in item["Command"]]
+        again = build()
+        assert (again.communicate(timeout=240)[1].count("build it of"), again.returncode) == (1, 0)
+        assert not is_running(sleep)
 
 
 class TestKilled:

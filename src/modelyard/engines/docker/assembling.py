@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from modelyard.context import BuildContext
-from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, Platform, find_image
+from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, ensure_role, find_image
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dependency_plan import SETUP_LABEL, DependencyPlan
 from modelyard.engines.docker.distributions import is_left_out
@@ -60,10 +60,10 @@ def assemble_requirements(
     client: Client, plan: DependencyPlan, base: str, profile: ContainerProfile, on_output: OnOutput, path: Path
 ) -> Layer:
     """Install the requirements in a container of `base`; return what that adds, as one layer."""
-    starts_from = base if plan.has_setup else plan.platform.toolbox
-    with _open_bench(client, starts_from, profile, on_output) as workshop:
+    toolbox = str(ensure_role(client, plan.builder, "toolbox", on_output)["Id"])
+    with _open_bench(client, base if plan.has_setup else toolbox, profile, on_output) as workshop:
         if plan.has_setup:
-            _bring_tools(client, plan.platform, workshop)
+            _bring_tools(client, toolbox, workshop)
         _upload(workshop, plan, _files(plan.context, "requirements.txt", PYTHON_VERSION_FILE))
         _assemble(workshop, plan, "requirements", profile, user="1001:0", on_output=on_output)
         on_output("---> requirements: make the layer")
@@ -122,6 +122,6 @@ def _files(context: BuildContext, *names: str) -> Mapping[str, bytes]:
     return files or {"src/.keep": b""}
 
 
-def _bring_tools(client: Client, platform: Platform, workshop: Workshop) -> None:
-    with open_workshop(client, platform.toolbox, start=False) as store, copied(store, TOOLS) as archive:
+def _bring_tools(client: Client, toolbox: str, workshop: Workshop) -> None:
+    with open_workshop(client, toolbox, start=False) as store, copied(store, TOOLS) as archive:
         workshop.upload(archive, str(Path(TOOLS).parent))

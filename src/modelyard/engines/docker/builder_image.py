@@ -1,13 +1,14 @@
 """Builder images: built of builders/<name>/Dockerfile when missing, found again by the digest of what goes into them.
 
 One Dockerfile makes three, each on top of the one before: `platform`, which application images stand on; `toolbox`,
-with uv, in which requirements are installed; and `builder`, with the scripts, which s2i uses.
+with uv, in which containers install requirements; and `builder`, with the scripts, which s2i uses. Each is made when it
+is first needed.
 """
 
 import io
 import re
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
@@ -17,10 +18,11 @@ from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.layer import pack
-from modelyard.engines.docker.profile import ContainerProfile
+from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.workshop import LAST_LINES, open_workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, EngineError, WorkspaceError
+from modelyard.network import read_network_profile
 
 BUILDER_LABEL = "io.modelyard.builder"
 BASE_LABEL = "io.modelyard.base"
@@ -35,11 +37,10 @@ _PIP = "python3 -m venv /tmp/pip && exec /tmp/pip/bin/pip download --disable-pip
 
 @dataclass(frozen=True, kw_only=True)
 class Platform:
-    """What applications stand on (`id`), what installs their requirements (`toolbox`), and the digest of both."""
+    """What applications stand on, and the digest of what it is made of."""
 
     key: str
     id: str
-    toolbox: str
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,13 @@ class BuilderPlan:
         """The image it stands on."""
         return self.arguments["BASE_IMAGE"]
 
+    def key_of(self, role: Role) -> str:
+        """The digest of what the image of a role is made of."""
+        return self.key if role == "builder" else self.platform_key
+
     def tag(self, role: Role) -> str:
         """What the image is called in the engine's own list."""
-        key = self.key if role == "builder" else self.platform_key
-        return f"modelyard/{self.name}-{role}:{self.variant}-{key[:12]}"
+        return f"modelyard/{self.name}-{role}:{self.variant}-{self.key_of(role)[:12]}"
 
 
 def _digest(arguments: Mapping[str, str], files: Mapping[str, bytes]) -> str:
@@ -127,16 +131,23 @@ def plan_builder(context: BuildContext, environ: Mapping[str, str]) -> BuilderPl
     )
 
 
-def find_platform(client: Client, plan: BuilderPlan) -> Platform | None:
-    """Platform and toolbox as a plan would make them, if they are there and stand on the base image of today."""
-    platform, toolbox = find_role(client, plan, "platform"), find_role(client, plan, "toolbox")
-    if platform is None or toolbox is None:
-        return None
-    key = digest_parts([plan.platform_key.encode(), platform["Config"]["Labels"][BASE_LABEL].encode()])
-    return Platform(key=key, id=platform["Id"], toolbox=toolbox["Id"])
+def ensure_platform(client: Client, plan: BuilderPlan, on_output: OnOutput) -> Platform:
+    """The platform as a plan would make it, on the base image of today."""
+    found = ensure_role(client, plan, "platform", on_output)
+    key = digest_parts([plan.platform_key.encode(), found["Config"]["Labels"][BASE_LABEL].encode()])
+    return Platform(key=key, id=found["Id"])
 
 
-def find_role(client: Client, plan: BuilderPlan, role: Role) -> Mapping[str, Any] | None:
+def ensure_role(client: Client, plan: BuilderPlan, role: Role, on_output: OnOutput) -> Mapping[str, Any]:
+    """The image of one role, built where it is missing."""
+    found = _find_role(client, plan, role)
+    if found is None:
+        with client.lock(f"{role}-{plan.key_of(role)}", on_output):
+            found = _find_role(client, plan, role) or _make_role(client, plan, role, on_output)
+    return found
+
+
+def _find_role(client: Client, plan: BuilderPlan, role: Role) -> Mapping[str, Any] | None:
     """The image of one role, unless the base image is another by now."""
     found, base = find_image(client, plan.tag(role)), find_image(client, plan.base)
     if found is None or (base is not None and base["Id"] != found["Config"]["Labels"].get(BASE_LABEL)):
@@ -144,16 +155,18 @@ def find_role(client: Client, plan: BuilderPlan, role: Role) -> Mapping[str, Any
     return found
 
 
-def make_roles(
-    client: Client, plan: BuilderPlan, roles: Sequence[Role], profile: ContainerProfile, on_output: OnOutput
-) -> None:
-    """Build images of these roles: get their wheels in a container of the base image, then build with no network."""
-    on_output(f"---> builder image {plan.tag(roles[-1])}: get what it needs ({' and '.join(plan.wanted)})")
+def _make_role(client: Client, plan: BuilderPlan, role: Role, on_output: OnOutput) -> Mapping[str, Any]:
+    """Get the image's wheels in a container of the base image, then build it with no network."""
+    on_output(f"---> builder image {plan.tag(role)}: get what it needs ({' and '.join(plan.wanted)})")
     base = ensure_base(client, plan.base, on_output)
-    wheels = _download_wheels(client, plan, profile, on_output)
-    for role in roles:
-        on_output(f"---> builder image {plan.tag(role)}: build it of builders/{plan.name}/Dockerfile")
-        _build(client, plan, role, base=base, wheels=wheels, on_output=on_output)
+    with container_profile(read_network_profile(client.environ), client.environ) as profile:
+        wheels = _download_wheels(client, plan, profile, on_output)
+    on_output(f"---> builder image {plan.tag(role)}: build it of builders/{plan.name}/Dockerfile")
+    _build(client, plan, role, base=base, wheels=wheels, on_output=on_output)
+    found = _find_role(client, plan, role)
+    if found is None:
+        raise EngineError(f"{plan.tag(role)} is gone as soon as it was built", hint="build again")
+    return found
 
 
 def ensure_base(client: Client, reference: str, on_output: OnOutput) -> str:
@@ -222,7 +235,7 @@ def _build(
         target=role,
         tag=plan.tag(role),
         labels={
-            BUILDER_LABEL: plan.key if role == "builder" else plan.platform_key,
+            BUILDER_LABEL: plan.key_of(role),
             BASE_LABEL: base,
             ROLE_LABEL: role,
             "io.modelyard.variant": plan.variant,

@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.sockets import ENGINES, Socket, find_answering, require_socket
+from modelyard.engines.local.home import Home
+from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError, InputError, ModelyardError, PortTakenError
 
 _TRIES = 10
@@ -62,6 +64,12 @@ class Client:
     def namespace(self) -> Namespace:
         """Whose images and containers are seen."""
         return Namespace.from_environ(self.environ)
+
+    def lock(self, name: str, on_output: OnOutput) -> AbstractContextManager[int]:
+        """Hold a lock of this engine's between processes; `name` begins with what is made under it."""
+        waiting = f"---> another build makes the same {name.partition('-')[0]}: wait for that"
+        home = Home.from_environ(self.environ)
+        return home.lock(f"{self.socket.engine}-{name}", on_wait=lambda: on_output(waiting))
 
     @property
     def is_podman(self) -> bool:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TypeVar
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
@@ -12,12 +11,9 @@ from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.docker.application import ApplicationPlan, application_labels, make_application
 from modelyard.engines.docker.builder_image import (
     BASE_IMAGE,
-    BuilderPlan,
-    Platform,
     ensure_base,
-    find_platform,
-    find_role,
-    make_roles,
+    ensure_platform,
+    ensure_role,
     plan_builder,
 )
 from modelyard.engines.docker.client import Client
@@ -31,13 +27,9 @@ from modelyard.engines.docker.one_container import build_in_one, builds_in_one, 
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.pruning import prune
 from modelyard.engines.docker.sockets import Socket, require_socket
-from modelyard.engines.local.home import Home
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.engines.reference import normalise_tag
-from modelyard.errors import EngineError
 from modelyard.network import read_network_profile
-
-Made = TypeVar("Made")
 
 
 class DockerEngine(DelegatingEngine):
@@ -50,7 +42,6 @@ class DockerEngine(DelegatingEngine):
         self.name = socket.engine
         self.client = Client(socket, environ)
         self._environ = environ
-        self._home = Home.from_environ(environ)
         self._images = DockerImages(self.client)
         self._containers = DockerContainers(self.client)
 
@@ -66,7 +57,7 @@ class DockerEngine(DelegatingEngine):
             key, make = self._in_one(context, on_output)
         else:
             key, make = self._in_layers(context, on_output)
-        with self._lock(f"image-{key}", on_output):
+        with self.client.lock(f"image-{key}", on_output):
             found = self._images.with_key(key)
             if found is not None:
                 on_output(f"---> image {found.id[:12]}: nothing has changed, reused")
@@ -97,7 +88,7 @@ class DockerEngine(DelegatingEngine):
     def _in_layers(self, context: BuildContext, on_output: OnOutput) -> tuple[str, Callable[[], str]]:
         """The key of the image and how to make it: dependencies shared, the source on top without a container."""
         builder = plan_builder(context, self._environ)
-        platform = self._platform(builder, on_output)
+        platform = ensure_platform(self.client, builder, on_output)
         plan = ApplicationPlan(context, DependencyPlan(context, builder, platform, self.client.namespace))
 
         def make() -> str:
@@ -125,25 +116,10 @@ class DockerEngine(DelegatingEngine):
 
     def builder(self, context: BuildContext, on_output: OnOutput = discard) -> str:
         """The id of a context's builder image, as s2i uses it; built where it is missing."""
-        plan = plan_builder(context, self._environ)
-        with self._lock(f"builder-{plan.key}", on_output):
-            if find_role(self.client, plan, "builder") is None:
-                with self.profile() as profile:
-                    make_roles(self.client, plan, ["platform", "toolbox", "builder"], profile, on_output)
-        found = find_role(self.client, plan, "builder")
-        return str(_made(found, plan)["Id"])
-
-    def _platform(self, plan: BuilderPlan, on_output: OnOutput) -> Platform:
-        found = find_platform(self.client, plan)
-        if found is not None:
-            return found
-        with self._lock(f"platform-{plan.platform_key}", on_output), self.profile() as profile:
-            if find_platform(self.client, plan) is None:
-                make_roles(self.client, plan, ["platform", "toolbox"], profile, on_output)
-        return _made(find_platform(self.client, plan), plan)
+        return str(ensure_role(self.client, plan_builder(context, self._environ), "builder", on_output)["Id"])
 
     def _dependencies(self, plan: DependencyPlan, on_output: OnOutput) -> str:
-        with self._lock(f"dependencies-{plan.key}", on_output):
+        with self.client.lock(f"dependencies-{plan.key}", on_output):
             found = plan.find(self.client)
             if found is not None:
                 on_output(f"---> requirements: equal ones are installed in {plan.tag}, reused")
@@ -154,13 +130,3 @@ class DockerEngine(DelegatingEngine):
     def profile(self) -> AbstractContextManager[ContainerProfile]:
         """What commands in containers get of the user's network settings."""
         return container_profile(read_network_profile(self._environ), self._environ)
-
-    def _lock(self, name: str, on_output: OnOutput) -> AbstractContextManager[int]:
-        waiting = f"---> another build makes the same {name.partition('-')[0]}: wait for that"
-        return self._home.lock(f"{self.name}-{name}", on_wait=lambda: on_output(waiting))
-
-
-def _made(found: Made | None, plan: BuilderPlan) -> Made:
-    if found is None:
-        raise EngineError(f"the builder image of {plan.name} is gone as soon as it was built", hint="build again")
-    return found
