@@ -16,6 +16,7 @@ from modelyard.runtime.gateway.openapi import describe_api
 from modelyard.runtime.gateway.pictures import find_picture
 
 _INNERMOST = re.compile(r"\[\n\s+([^\[\]{}]*?)\n\s*\]")
+_PARTS = re.compile(r"(?<=[/_.-])")
 _BREAK = re.compile(r",\n\s+")
 
 
@@ -23,6 +24,7 @@ def serve_people(app: Flask, fleet: Fleet, guard: Guard, protocols: Mapping[str,
     """Add `/`, `/docs` and `/openapi.json`, with the described paths of the `protocols`."""
 
     app.add_template_filter(format_json, "pretty_json")
+    app.add_template_filter(make_breakable, "breakable")
 
     @app.get("/")
     def page() -> Response:
@@ -59,6 +61,15 @@ def format_json(value: Any) -> str:
     """
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return _INNERMOST.sub(lambda found: f"[{_BREAK.sub(', ', found[1])}]", text)
+
+
+def make_breakable(name: str) -> Markup:
+    """A name that a line may end in between its parts, as a page has it.
+
+    >>> print(make_breakable("shop/iris_<b>"))
+    shop/<wbr>iris_<wbr>&lt;b&gt;
+    """
+    return Markup("<wbr>").join(_PARTS.split(name))
 
 
 def _read_asset(name: str) -> Markup:
