@@ -71,7 +71,7 @@ def application_files() -> Mapping[str, str]:
     models = [
         Model(name=f"shop/{route}", path="shop", routes=(route,), instances=f"shop/{route}.json") for route in routes
     ]
-    models.append(Model(name="shop/broken", path="shop", routes=("broken",)))
+    models.append(Model(name="shop/broken_by_a_file_that_is_not_there_yet", path="shop", routes=("broken",)))
     application = Application(name="shop/all", kind="predict", models=tuple(models))
     return {
         APPLICATION_FILE: format_application(application),
