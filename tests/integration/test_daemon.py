@@ -207,7 +207,7 @@ def test_models_load_at_the_same_time_and_before_any_request(start_daemon: Start
 
 
 def test_too_many_requests_are_refused_at_once(start_pair: StartDaemon) -> None:
-    daemon = start_pair(QUEUE_SIZE="2", GATEWAY_THREADS="16").wait_ready()
+    daemon = start_pair(QUEUE_SIZE="2", GATEWAY_THREADS="16", PRELOAD="0").wait_ready()
     statuses: list[int] = []
     threads = [threading.Thread(target=lambda: statuses.append(daemon.post("nap", 0.5)[0])) for _ in range(10)]
     for thread in threads:
@@ -224,7 +224,7 @@ def test_too_many_requests_are_refused_at_once(start_pair: StartDaemon) -> None:
 def test_requests_that_a_killed_worker_had_not_begun_are_answered_by_the_next(
     start_pair: StartDaemon, path: str
 ) -> None:
-    daemon = start_pair().wait_ready()
+    daemon = start_pair(PRELOAD="0").wait_ready()  # no fork takes the place of the first worker meanwhile
     pid = daemon.post("whoami")[1]["pid"]
     statuses: list[int] = []
     first = threading.Thread(target=lambda: statuses.append(daemon.post(path, 30)[0]))

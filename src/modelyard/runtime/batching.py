@@ -112,16 +112,23 @@ def kind_of(value: Any) -> Hashable:
     """The JSON types of a row, place by place.
 
     >>> kind_of([1, "a", {"b": 0.5}])
-    ('list', 'int', 'str', ('dict', ('b', 'float')))
+    (<class 'list'>, <class 'int'>, <class 'str'>, (<class 'dict'>, ('b', <class 'float'>)))
     """
-    kind = type(value)
+    kind: Any = type(value)
     if kind is list:
-        return ("list", *map(kind_of, value))
+        kinds = tuple(map(type, value))
+        distinct = set(kinds)
+        if list in distinct or dict in distinct or (int in distinct and any(map(_is_huge, value))):
+            return (list, *map(kind_of, value))
+        return (list, *kinds)
     if kind is dict:
-        return ("dict", *((key, kind_of(item)) for key, item in value.items()))
-    if kind is int and not -(2**63) <= value < 2**63:
-        return "huge"  # of these, numpy makes objects
-    return kind.__name__
+        return (dict, *((key, kind_of(item)) for key, item in value.items()))
+    return "huge" if _is_huge(value) else kind
+
+
+def _is_huge(value: Any) -> bool:
+    """Tell whether it is an integer of which numpy makes an object."""
+    return type(value) is int and not -(2**63) <= value < 2**63
 
 
 def is_alike(one: Any, other: Any, *, tolerance: float = 0.0) -> bool:
@@ -183,7 +190,7 @@ def _fits(kind: Hashable, verified: Hashable) -> bool:
         return True
     if isinstance(kind, tuple) and isinstance(verified, tuple) and len(kind) == len(verified):
         return all(_fits(one, other) for one, other in zip(kind, verified))
-    return kind == "int" and verified == "float"
+    return kind is int and verified is float
 
 
 def _learn_form(answers: Sequence[tuple[int, Any]], place: str = "$") -> Any:

@@ -1,7 +1,7 @@
-"""A worker's inbox: one thread reads requests off every connection into one bounded queue, the main thread takes them.
+"""A worker's inbox: requests are read off every connection into one bounded queue, where those for a model meet.
 
-The thread only moves bytes, so it answers "full" at once while the model computes. The queue is where requests for the
-same model meet, and from where those that may share a call are gathered.
+The main thread reads while it waits for a request, so that none has to change threads. While the model computes, a
+second thread looks every few milliseconds: it only moves bytes, and tells who finds the queue full.
 
 A connection may carry many requests at once, each with a number `n` that its answer repeats; {"cancel": n} says that
 nobody waits for it any more. {"bye": true} comes from here: send nothing more on this connection, connect again.
@@ -16,15 +16,16 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 _CHUNK = 1 << 18
 _SEND_TIMEOUT = 10.0
+_LOOK_AGAIN = 0.01
+_REST_AFTER = 1.0
 
 
 class Connection:
@@ -125,70 +126,91 @@ class Inbox:
         self._limit = limit
         self._max_body = max_body
         self._show_waiting = show_waiting
-        self._arrived: SimpleQueue[Job | None] = SimpleQueue()
-        self._waiting: deque[Job | None] = deque()
+        self._waiting: deque[Job] = deque()
+        self._has_new = False
+        """Whether a request has come since all were offered."""
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._is_stopping = False
-        self._idle = 0
+        self._reading = threading.Lock()
+        self._is_computing = True
+        self._computes = threading.Event()
+        self._computes.set()
 
     def start(self) -> None:
         """Start to follow the lifeline: until `open`, its end ends the process."""
         self._selector.register(self._lifeline, selectors.EVENT_READ, self._stop)
-        threading.Thread(target=self._run, name="inbox", daemon=True).start()
+        threading.Thread(target=self._look_meanwhile, name="inbox", daemon=True).start()
 
     def open(self, listener: socket.socket) -> None:
         """Accept connections from `listener`."""
         listener.setblocking(False)
-        self._listener = listener
-        self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+        with self._reading:
+            self._listener = listener
+            self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
 
     def take(self) -> Job | None:
         """Wait for the next request that is wanted; None when there will be no more."""
         while True:
-            job = self._waiting.popleft() if self._waiting else self._wait()
-            self._show_waiting(self._depth)
-            if job is None or job.is_wanted:
+            with self._receiving():
+                while not self._waiting and not self._is_over:
+                    self._handle_events(None)
+            if not self._waiting:
+                return None
+            job = self._waiting.popleft()
+            self._show_waiting(len(self._waiting))
+            if job.is_wanted:
                 return job
+
+    def has_more(self) -> bool:
+        """Tell whether more requests are there."""
+        with self._receiving():
+            self._handle_events(0.0)
+        return bool(self._waiting)
 
     def offer_waiting(self, accept: Callable[[Job], bool], *, wait: float = 0.0) -> None:
         """Offer every request that is there, and hand over those that `accept` takes; first wait for another one."""
-        self._collect(wait)
-        left: deque[Job | None] = deque()
-        for job in self._waiting:
-            if job is None or (job.is_wanted and not accept(job)):
-                left.append(job)
-        self._waiting = left
+        with self._receiving():
+            self._handle_events(0.0 if self._has_new else wait)
+            if self._has_new:
+                self._waiting = deque(job for job in self._waiting if job.is_wanted and not accept(job))
+                self._has_new = False
 
     @property
-    def _depth(self) -> int:
-        return self._arrived.qsize() + len(self._waiting)
+    def _is_over(self) -> bool:
+        return self._is_stopping and not self._connections
 
-    def _wait(self) -> Job | None:
-        self._idle = 1  # what comes first is not one that waits
-        job = self._arrived.get()
-        self._idle = 0
-        return job
+    @contextmanager
+    def _receiving(self) -> Iterator[None]:
+        """Have the other thread leave the reading to this one."""
+        self._is_computing = False
+        with self._reading:
+            yield
+        self._is_computing = True
+        if not self._computes.is_set():
+            self._computes.set()
 
-    def _collect(self, wait: float) -> None:
-        with suppress(Empty):
-            if wait > 0.0:
-                self._waiting.append(self._arrived.get(timeout=wait))
-            while True:
-                self._waiting.append(self._arrived.get_nowait())
-
-    def _run(self) -> None:
+    def _look_meanwhile(self) -> None:
+        """Read while the main thread computes; rest when it has not for a while."""
         try:
-            while self._connections or not self._is_stopping:
-                for key, _ in self._selector.select():
-                    key.data()
-            if self._listener is None:
-                os._exit(0)
-            self._arrived.put(None)
+            rests_at = 0.0
+            while True:
+                if not self._is_computing and time.monotonic() >= rests_at:
+                    self._computes.wait()
+                self._computes.clear()
+                time.sleep(_LOOK_AGAIN)
+                if self._is_computing:
+                    with self._reading:
+                        self._handle_events(0.0)
+                    rests_at = time.monotonic() + _REST_AFTER
         except BaseException:
             # Without this thread the worker would be deaf, and look alive: end it, so that it is started again.
             traceback.print_exc()
             os._exit(70)
+
+    def _handle_events(self, wait: float | None) -> None:
+        for key, _ in self._selector.select(wait):
+            key.data()
 
     def _accept(self, listener: socket.socket) -> None:
         try:
@@ -203,21 +225,23 @@ class Inbox:
 
     def _receive(self, connection: Connection) -> None:
         for job in connection.receive():
-            if self._depth < self._limit + self._idle:
-                self._arrived.put(job)
+            if len(self._waiting) < self._limit + (not self._is_computing):  # what comes first is not one that waits
+                self._waiting.append(job)
+                self._has_new = True
             else:
                 connection.send([Answer(job, _describe_overload(self._limit))])
-        self._show_waiting(self._depth)
+        self._show_waiting(len(self._waiting))
         if not connection.is_open:
             self._selector.unregister(connection.sock)
             self._connections.discard(connection)
             connection.hang_up()
 
     def _stop(self) -> None:
+        if self._listener is None:
+            os._exit(0)
         self._is_stopping = True
         self._selector.unregister(self._lifeline)
-        if self._listener is not None:
-            self._accept(self._listener)  # who connected and was not seen yet is sent away in good order
+        self._accept(self._listener)  # who connected and was not seen yet is sent away in good order
         for connection in self._connections:
             connection.say_bye()
 

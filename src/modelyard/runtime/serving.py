@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -10,6 +9,7 @@ from typing import Any
 
 from modelyard.runtime.batching import Call, MismatchError, Plan
 from modelyard.runtime.inbox import Answer, Connection, Inbox, Job
+from modelyard.runtime.values import from_json_bytes, to_json_bytes
 
 _MISMATCHES = 3
 _SOON = 0.005
@@ -86,7 +86,7 @@ class Server:
         """Answer requests until there will be no more."""
         while (job := self._inbox.take()) is not None:
             route = self._routes[job.header["route"]]
-            first = self._decode(job)
+            first = self._decode(job) if self._shared > 1 or self._inbox.has_more() else None
             if first is None:
                 self._answer_alone(route, job)
             else:
@@ -111,7 +111,7 @@ class Server:
             return
         by_connection: dict[Connection, list[Answer]] = {}
         for one, part in zip(batch, parts):
-            content = json.dumps(part, separators=(",", ":")).encode()
+            content = to_json_bytes(part)
             body = b'{"payload":%b}' % content if one.enveloped else content
             answer = Answer(one.job, {"status": 200, "batch": len(batch)}, body)
             by_connection.setdefault(one.job.connection, []).append(answer)
@@ -177,14 +177,10 @@ class Server:
 def decode(job: Job, plan: Plan) -> Decoded | None:
     """Read a request as one that can share a call; None where it is another, or no JSON."""
     try:
-        payload = json.loads(job.body, parse_constant=_refuse)
+        payload = from_json_bytes(job.body)
     except (ValueError, RecursionError):
         return None
     enveloped = isinstance(payload, dict) and "payload" in payload
     payload = payload["payload"] if enveloped else payload
     kind = plan.find_kind(payload)
     return None if kind is None else Decoded(job, payload, kind, enveloped=enveloped)
-
-
-def _refuse(name: str) -> None:
-    raise ValueError(name)

@@ -1,4 +1,4 @@
-"""Make JSON of what a model returns, numpy, pandas and torch values included, without importing any of them."""
+"""JSON in and out of a model: numpy, pandas and torch values become JSON, without importing any of them."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ class NotJSONError(Exception):
         return NotJSONError(self.what, place + self.place)
 
 
+def from_json_bytes(data: bytes) -> Any:
+    """Decode JSON in the strict sense; raise ValueError saying what it is instead.
+
+    >>> from_json_bytes(b'{"instances": [1.5]}')
+    {'instances': [1.5]}
+    """
+    return _DECODER.decode(data.decode(json.detect_encoding(data)))
+
+
 def to_json_bytes(value: Any) -> bytes:
     """Encode a function's result as JSON; NaN and infinity become null.
 
@@ -33,14 +42,10 @@ def to_json_bytes(value: Any) -> bytes:
     Raises NotJSONError naming the place (`$.labels[2]`) and the type of what JSON can't hold.
     """
     try:
-        return _encode(value, default=_convert)
+        return _ENCODER.encode(value).encode()
     except (NotJSONError, TypeError, ValueError, RecursionError):
         # NaN, an unusual key, or no JSON at all: the slow way converts it, or says where it can't.
-        return _encode(_to_plain(value))
-
-
-def _encode(value: Any, default: Any = None) -> bytes:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"), default=default).encode()
+        return _ENCODER.encode(_to_plain(value)).encode()
 
 
 def _to_plain(value: Any, depth: int = 0) -> Any:
@@ -93,3 +98,12 @@ def _convert(value: Any) -> Any:
 def _name(value: Any) -> str:
     kind = type(value)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON, send null")
+
+
+# Made once: json.dumps and json.loads with options make one for each call.
+_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_convert)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)

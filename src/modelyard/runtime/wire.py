@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 MAX_HEADER = 1 << 18
 _LENGTHS = struct.Struct("!II")
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 class WireError(Exception):
@@ -28,7 +29,7 @@ class Frame(NamedTuple):
 
 def encode_frame(header: Mapping[str, Any], body: bytes = b"") -> bytes:
     """Write a frame; raise WireError where its header is larger than a peer accepts."""
-    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded = _ENCODER.encode(header).encode()
     if len(encoded) > MAX_HEADER:
         raise WireError(f"a header of {len(encoded)} bytes: {MAX_HEADER} are allowed")
     return b"".join((_LENGTHS.pack(len(encoded), len(body)), encoded, body))
@@ -68,7 +69,7 @@ class FrameReader:
 
 def _parse_header(data: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(data)
+        header = json.loads(data.decode())
     except ValueError as error:
         raise WireError(f"a header that is no JSON ({error})") from None
     if not isinstance(header, dict):

@@ -31,7 +31,7 @@ from modelyard.runtime.schemas import infer_schema, limit_schema
 from modelyard.runtime.serving import Route, Server
 from modelyard.runtime.stamps import take_stamp
 from modelyard.runtime.taken import Taken
-from modelyard.runtime.values import to_json_bytes
+from modelyard.runtime.values import from_json_bytes, to_json_bytes
 
 Function = Callable[[Message], Any]
 LOAD_FAILED = 3
@@ -199,7 +199,7 @@ def parse_body(body: bytes) -> Any:
     """Decode a request's body as JSON in the strict sense; raise ValueError saying what it is instead."""
     if not body.strip():
         raise ValueError("it is empty")
-    return json.loads(body, parse_constant=_refuse_constant)
+    return from_json_bytes(body)
 
 
 def describe_failure(error: BaseException) -> str:
@@ -259,10 +259,6 @@ def _settle_in(settings: Mapping[str, Any]) -> None:
     if settings["path"]:
         sys.path.append(str(Path(root, settings["path"])))
     sys.argv = [sys.argv[0]]
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON, send null")
 
 
 if __name__ == "__main__":
