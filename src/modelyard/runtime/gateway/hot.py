@@ -17,7 +17,7 @@ from modelyard.runtime.gateway.client import NotConnectedError
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.framing import Head
 from modelyard.runtime.gateway.guard import Guard
-from modelyard.runtime.gateway.links import Backend, Call, ClientGoneError, Outcome
+from modelyard.runtime.gateway.links import Backend, Call, ClientGoneError, Link, Outcome
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.problems import Problem, log_problem, render_problem
 from modelyard.runtime.gateway.tracing import check_traceparent
@@ -43,6 +43,7 @@ class HotPath:
         self._metrics = metrics
         self._settings = settings
         self._routes = {f"/{route}".encode(): route for route in fleet.routes if is_open}
+        self._unsent: list[Link] = []
         self._backends: dict[str, Backend] = {}
         self._by_route: dict[str, Backend] = {}
 
@@ -50,7 +51,8 @@ class HotPath:
         """Connect to the workers by way of an event loop's selector."""
         limit = self._settings.queue_size + _SPARE
         self._backends = {
-            name: Backend(paths, selector, limit=limit) for name, paths in self._fleet.worker_sockets().items()
+            name: Backend(paths, selector, limit=limit, unsent=self._unsent)
+            for name, paths in self._fleet.worker_sockets().items()
         }
         self._by_route = {route: self._backends[model.name] for route, model in self._fleet.routes.items()}
 
@@ -75,8 +77,9 @@ class HotPath:
 
     def flush(self) -> None:
         """Send what has come together for the workers."""
-        for backend in self._backends.values():
-            backend.flush()
+        for link in self._unsent:
+            link.flush()
+        self._unsent.clear()
 
     def end_overdue(self) -> None:
         """Answer 504 where the time is up, and close the app's kept connections to workers that take leave.

@@ -47,11 +47,17 @@ class Backend:
     Calls that a worker had not begun when it ended wait here for the next one.
     """
 
-    def __init__(self, paths: list[Path], selector: selectors.BaseSelector, *, limit: int) -> None:
-        """`limit` bounds the calls at hand of each worker: the worker itself has the last word on its queue."""
+    def __init__(
+        self, paths: list[Path], selector: selectors.BaseSelector, *, limit: int, unsent: list["Link"]
+    ) -> None:
+        """`limit` bounds the calls at hand of each worker: the worker itself has the last word on its queue.
+
+        `unsent` gets the connections that have something to be flushed.
+        """
         self._paths = paths
         self._selector = selector
         self._limit = limit
+        self._unsent = unsent
         self._links: dict[Path, Link] = {}
         self._retiring: set[Link] = set()
         self._waiting: list[Call] = []
@@ -70,8 +76,7 @@ class Backend:
 
     def send(self, call: Call) -> None:
         """Send a call; raise NotConnectedError where no worker listens."""
-        links = sorted((len(self._links[path].calls) if path in self._links else 0, path) for path in self._paths)
-        for _, path in links:
+        for path in sorted(self._paths, key=self._count_calls) if len(self._paths) > 1 else self._paths:
             try:
                 link = self._links.get(path) or self._connect(path)
             except OSError:
@@ -98,11 +103,6 @@ class Backend:
         self._waiting = [one for one in self._waiting if one is not call]
         return is_waiting
 
-    def flush(self) -> None:
-        """Send what has come together."""
-        for link in [*self._links.values(), *self._retiring]:
-            link.flush()
-
     def end_overdue(self, now: float) -> None:
         """End the calls whose time is up."""
         for link in [*self._links.values(), *self._retiring]:
@@ -118,6 +118,10 @@ class Backend:
         for link in [*self._links.values(), *self._retiring]:
             link.close()
 
+    def _count_calls(self, path: Path) -> int:
+        link = self._links.get(path)
+        return len(link.calls) if link is not None else 0
+
     def _connect(self, path: Path) -> "Link":
         sock = socket.socket(socket.AF_UNIX)
         try:
@@ -129,6 +133,7 @@ class Backend:
         link = self._links[path] = Link(
             sock,
             self._selector,
+            self._unsent,
             on_bye=lambda: self._retire(path),
             on_end=lambda link, untaken: self._forget(path, link, untaken),
         )
@@ -155,6 +160,7 @@ class Link:
         self,
         sock: socket.socket,
         selector: selectors.BaseSelector,
+        unsent: list["Link"],
         *,
         on_bye: Callable[[], None],
         on_end: Callable[["Link", list[Call]], None],
@@ -162,6 +168,7 @@ class Link:
         self.calls: dict[int, Call] = {}
         self._sock = sock
         self._selector = selector
+        self._unsent = unsent
         self._on_bye = on_bye
         self._on_end = on_end
         self._reader = FrameReader(max_body=_MAX_ANSWER)
@@ -176,6 +183,8 @@ class Link:
         call.number = next(NUMBERS)
         call.holder = self
         timeout = max(0.0, call.deadline - time.monotonic())
+        if not self._out:
+            self._unsent.append(self)
         self._out.append(encode_frame({**call.header, "n": call.number, "timeout": timeout}, call.body))
         self.calls[call.number] = call
 
