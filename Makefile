@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit lint data generate check-generated train-all build-all predict-all test-all logs \
-        stop doctor base-image clean
+        stop doctor base-image pin-gateway clean
 
 help:             ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -53,6 +53,9 @@ doctor: $(VENV)/.tool ## say what is missing on this machine and in this workspa
 	@$(BIN)/modelyard doctor
 base-image:       ## make modelyard-base:bookworm of Debian packages, where no image registry is in reach
 	@ENGINE=$(if $(filter podman,$(ENGINE)),podman,docker) builders/base/make-base-image
+pin-gateway: $(VENV)/.tool ## write the newest versions that builders/daemon/requirements.in allows into requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	  builders/daemon/requirements.in --output-file builders/daemon/requirements.txt
 clean:            ## remove .venv and caches (images and environments: modelyard prune)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
 

@@ -276,6 +276,16 @@ class TestImage:
             "ls: cannot access '/opt/modelyard/tools': No such file or directory"
         ]
 
+    def test_gateway_holds_exactly_what_is_pinned(self, docker, stage):
+        image = docker.build(stage(), tag="demo")
+        lines = (ROOT / "builders/daemon/requirements.txt").read_text().splitlines()
+        paths = [PurePosixPath("/", name) for name in list_files(docker, image.id)]
+        gateway = [path for path in paths if path.is_relative_to("/opt/modelyard/environments/gateway")]
+        installed = {path.parent.name for path in gateway if path.match("*.dist-info/METADATA")}
+        assert sorted(name.removesuffix(".dist-info").replace("-", "==").lower() for name in installed) == [
+            line for line in lines if "==" in line
+        ]
+
     def test_labels_environment_and_history(self, docker, stage):
         image = docker.build(stage(), tag="demo")
         found = docker.client.api.inspect_image(f"sha256:{image.id}")
