@@ -1,5 +1,4 @@
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -9,25 +8,13 @@ from modelyard.s2i.create import EXECUTABLE, create_builder
 from modelyard.s2i.source import fetch_source
 
 
-def config(**options: object) -> BuildConfig:
-    return BuildConfig(**{"source": "src", "builder_image": "builder:1", "tag": "app:latest", **options})
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    folder = tmp_path / "src"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "a.txt").write_text("a")
-    (folder / "sub" / "b.txt").write_text("b")
-    return folder
-
-
 class TestSource:
-    def test_ref_that_does_not_exist_and_one_that_looks_like_a_flag(self, source, tmp_path):
-        subprocess.run(["git", "-C", source, "init", "-q"], check=True)
-        for ref in ("nowhere", "--upload-pack=touch /tmp/x"):
-            with pytest.raises(InputError, match="git could not"):
-                fetch_source(config(ref=ref), tmp_path / f"work{len(ref)}", directory=tmp_path)
+    @pytest.mark.parametrize("ref", ["nowhere", "--upload-pack=touch /tmp/x"])
+    def test_ref_that_does_not_exist_and_one_that_looks_like_a_flag(self, tmp_path, ref):
+        subprocess.run(["git", "init", "-q", tmp_path / "src"], check=True)
+        config = BuildConfig(source="src", builder_image="builder:1", tag="app:latest", ref=ref)
+        with pytest.raises(InputError, match="git could not"):
+            fetch_source(config, tmp_path / "work", directory=tmp_path)
 
 
 class TestSkeleton:
