@@ -9,10 +9,9 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -25,65 +24,61 @@ _UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
 _MARGIN = 1.1
 # What CUDA itself takes for a process (context, kernels, libraries), outside of torch's count.
 _CONTEXT = 512 * 2**20
+# The open, locked file of what this process has claimed of a device, by the device's ledger.
+_own: dict[Path, int] = {}
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class OwnClaim:
-    """What this process has claimed of one device: an open, locked file and a number of bytes."""
+@contextmanager
+def claim_memory(device: torch.device, wish: str | None) -> Iterator[None]:
+    """Claim memory of a CUDA device for this process, which loads its model within and does its largest piece of work.
 
-    file: int
-    size: int
-
-
-_own: dict[Path, OwnClaim] = {}
-
-
-def claim_memory(device: torch.device, wish: str | None, *, measure: Callable[[], Any]) -> int:
-    """Claim memory of a CUDA device for this process and keep it from taking more; return the number of bytes.
-
-    `wish` is the DEVICE_MEMORY of this worker. `measure` does the largest piece of work there will be: without a wish,
-    what that takes is claimed. Raises DeviceError where it isn't there to be had.
+    `wish` is the DEVICE_MEMORY of this worker; without one, what was taken within is claimed. The process never takes
+    more than is left to it, and afterwards no more than it claimed. Raises DeviceError where that is too little.
     """
-    free, total = torch.cuda.mem_get_info(device)
-    within_reach = free + torch.cuda.memory_reserved(device)
-    if not wish:
-        measure()
-    size = parse_size(wish) if wish else int(torch.cuda.max_memory_reserved(device) * _MARGIN)
     properties = torch.cuda.get_device_properties(device)
     name = f"{properties.name} {properties.uuid}"
-    if size > within_reach:
-        raise DeviceError(f"{name}: {_shown(size)} are needed, {_shown(within_reach)} are free; use another DEVICE")
-    claimed = place_claim(ledger_for(name), size, total=total, device=name)
-    torch.cuda.set_per_process_memory_fraction(min(1.0, claimed / total), device)
-    if wish:
-        measure()
-    _log.info("claimed %s of %s on %s", _shown(size), _shown(total), name)
-    return size
-
-
-def place_claim(ledger: Path, size: int, *, total: int, device: str) -> int:
-    """Write a claim into `ledger` and return all that this process has claimed there.
-
-    Raises DeviceError where it and the claims of the living don't fit into `total` bytes.
-    """
+    wanted = parse_size(wish) if wish else None
+    ledger = ledger_for(name)
     ledger.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with locked_folder(ledger):
-        others = read_claims(ledger)
-        own = _own.get(ledger)
-        claimed = size + (own.size if own else 0)
-        if sum(others.values()) + claimed + _CONTEXT * (len(others) + 1) > total:
-            named = ", ".join(f"process {pid}: {_shown(claim)}" for pid, claim in sorted(others.items())) or "nobody"
-            raise DeviceError(
-                f"{device}: {_shown(claimed)} of {_shown(total)} are needed, but claimed are {named}; "
-                "serve fewer models on this device (DEVICE=cuda:1, DEVICE=cpu), or set DEVICE_MEMORY lower"
-            )
-        # Stays open, and locked, as long as the process lives: one lock on a device, however many models.
-        file = own.file if own else os.open(ledger / str(os.getpid()), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    with locked_folder(ledger):  # one worker at a time: none takes what another finds free
+        free, total = torch.cuda.mem_get_info(device)
+        claims = read_claims(ledger)
+        room = find_room(claims, within_reach=free + torch.cuda.memory_reserved(device), total=total)
+        limit = wanted or room
+        if limit > room or room <= 0:
+            raise _too_little(name, f"{_shown(wanted)} are wanted" if wanted else "some are needed", room, claims)
+        torch.cuda.set_per_process_memory_fraction(limit / total, device)
+        torch.cuda.reset_peak_memory_stats(device)
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise _too_little(name, "the model takes more", limit, claims) from error
+        claimed = wanted or min(room, int(torch.cuda.max_memory_reserved(device) * _MARGIN))
+        write_claim(ledger, claimed)
+        torch.cuda.set_per_process_memory_fraction(claimed / total, device)
+    _log.info("claimed %s of %s on %s, %s", _shown(claimed), _shown(total), name, _listed(claims))
+
+
+def find_room(claims: Mapping[int, int], *, within_reach: int, total: int) -> int:
+    """Return the bytes that a process may take which has `within_reach`, where others have made these claims.
+
+    >>> find_room({}, within_reach=3 * 2**30, total=10 * 2**30) / 2**30
+    3.0
+    >>> find_room({7: 6 * 2**30}, within_reach=9 * 2**30, total=10 * 2**30) / 2**30
+    3.0
+    """
+    return min(within_reach, total - sum(claims.values()) - _CONTEXT * (len(claims) + 1))
+
+
+def write_claim(ledger: Path, size: int) -> None:
+    """Write what this process has claimed in all; the file stays open, and locked, as long as the process lives."""
+    file = _own.get(ledger)
+    if file is None:
+        file = _own[ledger] = os.open(ledger / str(os.getpid()), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
-        os.pwrite(file, str(claimed).encode(), 0)
-        _own[ledger] = OwnClaim(file=file, size=claimed)
-    return claimed
+    os.ftruncate(file, 0)
+    os.pwrite(file, str(size).encode(), 0)
 
 
 def read_claims(ledger: Path) -> dict[int, int]:
@@ -118,6 +113,18 @@ def parse_size(text: str) -> int:
     if not match:
         raise DeviceError(f"DEVICE_MEMORY is {text!r}, expected a size such as 2GiB or 500MB")
     return int(float(match[1]) * _UNITS[(match[2] or "").lower()])
+
+
+def _too_little(name: str, need: str, left: int, claims: Mapping[int, int]) -> DeviceError:
+    return DeviceError(
+        f"{name}: {need}, {_shown(max(0, left))} are left, {_listed(claims)}; serve fewer models on this device "
+        "(DEVICE=cuda:1, DEVICE=cpu), or give each less (DEVICE_MEMORY)"
+    )
+
+
+def _listed(claims: Mapping[int, int]) -> str:
+    named = ", ".join(f"process {pid}: {_shown(claim)}" for pid, claim in sorted(claims.items()))
+    return f"others have claimed: {named}" if named else "nobody else has claimed any"
 
 
 def _shown(size: int) -> str:

@@ -53,8 +53,8 @@ def _checked_cuda(device: torch.device, wish: str) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     number = device.index or 0
     if number >= count:
-        built = "is built without CUDA" if torch.version.cuda is None else f"sees {count} CUDA device(s)"
-        raise DeviceError(
-            f"device {wish!r}: torch {torch.__version__} {built}; use device=auto or cpu, or build with VARIANT=cuda"
-        )
+        found, way_out = f"sees {count} CUDA device(s)", "look at nvidia-smi and at the log's warnings (an old driver?)"
+        if torch.version.cuda is None:
+            found, way_out = "is built without CUDA", "build with VARIANT=cuda"
+        raise DeviceError(f"device {wish!r}: torch {torch.__version__} {found}; use device=auto or cpu, or {way_out}")
     return torch.device("cuda", number)

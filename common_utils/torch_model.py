@@ -72,7 +72,8 @@ class TorchModel:
     @property
     def hyperparameters(self) -> dict[str, Any]:
         """What the training depends on, as the saved model's entry has it."""
-        plain = {key: value for key, value in self.optimizer.defaults.items() if isinstance(value, int | float | tuple)}
+        group = {**self.optimizer.param_groups[0], "lr": self._rates[0]}
+        plain = {key: value for key, value in group.items() if isinstance(value, int | float | tuple)}
         return {
             "optimizer": type(self.optimizer).__name__,
             **{key: list(value) if isinstance(value, tuple) else value for key, value in plain.items()},
@@ -225,6 +226,8 @@ class TorchModel:
             raise ModelBinaryError(
                 f"{path}: made for another network ({error})", hint="use the module that it was trained with"
             ) from None
+        if self._schedule is None:
+            self._rates = [group["lr"] for group in self.optimizer.param_groups]
         self.module.eval()
         self.id, self.steps, self.losses = content["id"], content["steps"], []
 

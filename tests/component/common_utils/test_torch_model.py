@@ -82,6 +82,20 @@ def test_training_goes_on_exactly_where_it_stopped(data, tmp_path, stop, schedul
     assert torch.equal(weights(after), weights(straight))
 
 
+def test_predictions_between_steps_change_no_step():
+    def make_convolutions():
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 1))
+
+    make = partial(TorchModel, make_convolutions, loss=nn.functional.mse_loss, batch_size=8, device="cpu")
+
+    pictures, targets = np.random.default_rng(0).normal(size=(20, 1, 8, 8)), np.ones((20, 1))
+    expected = make().fit(pictures, targets, N=20)
+    model = make()
+    losses = model.fit(pictures, targets, N=10)
+    model.predict(pictures)
+    assert losses + model.fit(pictures, targets, N=10) == expected
+
+
 def test_each_row_comes_once_in_a_pass_over_the_data():
     model = make_model(batch_size=4)
     rows = torch.arange(10.0).reshape(10, 1)
@@ -120,10 +134,18 @@ def test_a_retrained_model_names_its_parent(data, tmp_path):
     assert find_model(tmp_path, first["id"]).name == first["file"]
 
 
+def test_a_loaded_model_goes_on_with_the_rate_it_had_and_its_entry_says_so(data, tmp_path):
+    make_model(optimizer=partial(torch.optim.Adam, lr=0.5)).saveParams(tmp_path)
+    model = make_model(optimizer=partial(torch.optim.Adam, lr=0.1))
+    model.loadParams(tmp_path)
+    model.fit(*data, N=1)
+    assert model.optimizer.param_groups[0]["lr"] == model.saveModel(tmp_path)["hyperparameters"]["lr"] == 0.5
+
+
 def test_a_schedule_starts_from_the_rate_it_was_made_with(data, tmp_path):
     model = make_model(schedule=lambda step: 0.5**step, optimizer=partial(torch.optim.SGD, lr=1.0))
     model.fit(*data, N=3)
-    assert model.optimizer.param_groups[0]["lr"] == 0.25
+    assert model.optimizer.param_groups[0]["lr"] == 0.25 and model.hyperparameters["lr"] == 1.0
 
 
 def test_a_whole_pickle_is_refused_with_a_hint(tmp_path):
