@@ -85,8 +85,10 @@ class TorchModel:
     def fit(self, X: Any, y: Any, N: int = 100) -> list[float]:
         """Take N steps and return the loss of each; X and y are arrays or tensors with as many rows.
 
-        Raises ValueError for shapes that don't fit, ArithmeticError where the loss is no longer finite.
+        Raises ValueError for shapes that don't fit and for no step, ArithmeticError where the loss is no longer finite.
         """
+        if N < 1:
+            raise ValueError(f"N is {N}, expected a number of steps from 1 on")
         inputs, targets = as_tensor(X), as_tensor(y)
         if len(inputs) != len(targets) or not len(inputs):
             raise ValueError(f"{len(inputs)} rows of X and {len(targets)} of y: expected as many, and at least one")
@@ -98,7 +100,7 @@ class TorchModel:
                 losses.append(self._step(batch, wanted))
                 bar.advance(lambda: f"loss {losses[-1].item():.3g}")
         self.module.eval()
-        return self._keep(torch.stack(losses).tolist() if losses else [])
+        return self._keep(torch.stack(losses).tolist())
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the module's outputs for the rows of X."""

@@ -192,6 +192,12 @@ def test_shapes_that_torch_would_broadcast_are_an_error(data):
         make_model().fit(X, y[:-1], N=1)
 
 
+@pytest.mark.parametrize("steps", [0, -3])
+def test_no_step_is_an_error(data, steps):
+    with pytest.raises(ValueError, match=f"N is {steps}, expected a number of steps"):
+        make_model().fit(*data, N=steps)
+
+
 def test_a_loss_that_runs_away_is_an_error(data):
     model = make_model(optimizer=partial(torch.optim.SGD, lr=1e20))
     with pytest.raises(ArithmeticError, match=r"the loss is (nan|inf) in step \d+"):
