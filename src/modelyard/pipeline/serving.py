@@ -161,8 +161,8 @@ def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter,
                 if not _is_ready(request.endpoint):
                     raise RunError(
                         f"{request.container_name}: {what}",
-                        hint="is the model trained? make train writes the binary that predict.py loads. READY=any serves "
-                        "the others without it",
+                        hint="is the model trained? make train writes the binary that predict.py loads; "
+                        "READY=any serves the others without it",
                     )
                 reporter.note(what)
             return
