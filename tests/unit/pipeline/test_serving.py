@@ -112,9 +112,7 @@ def test_where_the_daemon_is_ready_without_a_route_that_cannot_load_it_stays_and
     daemon.states, daemon.is_ready = [LOADING, FAILED], True
     container = serve(request_, engine, reporter)
     assert [running.name for running in engine.containers()] == [container.name]
-    assert (
-        "1 of 1 routes cannot be served:\n  /income-rf: FileNotFoundError: models/income_rf.bin" in reporter.lines
-    )
+    assert "1 of 1 routes cannot be served:\n  /income-rf: FileNotFoundError: models/income_rf.bin" in reporter.lines
 
 
 def test_a_container_that_ended_shows_its_log(request_, engine, reporter):
