@@ -11,7 +11,6 @@ It runs no code of the application, which its workers import themselves.
 
 from __future__ import annotations
 
-import gc
 import importlib
 import json
 import os
@@ -23,6 +22,8 @@ import threading
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
+
+from modelyard.runtime.memory import settle_memory
 
 _CHUNK = 1 << 20
 _DESCRIPTORS = 3
@@ -70,8 +71,7 @@ def preload(modules: Iterable[str]) -> dict[str, Any]:
             importlib.import_module(name)
     if threading.active_count() > 1:
         return {"refused": f"an import has started a thread ({threading.enumerate()[-1].name})"}
-    gc.collect()
-    gc.freeze()  # so that collections in the workers touch none of the memory that they share
+    settle_memory()
     return {"preloaded": True}
 
 

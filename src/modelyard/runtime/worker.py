@@ -26,6 +26,7 @@ from modelyard.runtime.counters import WorkerCounts, counts_path
 from modelyard.runtime.failures import describe_error, format_trace
 from modelyard.runtime.forkserver import list_modules
 from modelyard.runtime.inbox import Inbox, Job
+from modelyard.runtime.memory import settle_memory
 from modelyard.runtime.message import Message
 from modelyard.runtime.schemas import infer_schema, limit_schema
 from modelyard.runtime.serving import Route, Server
@@ -64,6 +65,7 @@ def main(settings: Mapping[str, Any]) -> int:
         print(format_trace(error), file=sys.stderr, flush=True)
         report(control, state="failed", reason=describe_failure(error))
         return LOAD_FAILED
+    settle_memory()
     inbox.open(listen(settings["socket"]))
     seconds = round(time.monotonic() - started, 3)
     report(

@@ -12,6 +12,7 @@ import pytest
 
 from modelyard.runtime import worker
 from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, NotTakenError, WorkerClient
+from modelyard.runtime.memory import read_resident_bytes
 from tests.component.runtime.pythons import find_python
 
 
@@ -79,6 +80,19 @@ def test_the_application_comes_first_and_the_models_own_folder_last(start_worker
     running.news()
     answered = f'[["own"],"application","application","{running.root}"]'.encode()
     assert ask(running.client, "run") == (200, answered)
+
+
+def test_what_loading_leaves_unused_is_given_back(start_worker: Any) -> None:
+    source = """
+        parts = [bytes(100_000) for _ in range(2000)]
+        kept = parts[-1]
+        del parts
+        def run(msg): return len(kept)
+    """
+    running = start_worker(source, "run")
+    running.news()
+    size = read_resident_bytes(running.process.pid)
+    assert size is not None and size < 100_000_000
 
 
 def test_a_full_queue_is_refused_at_once(start_worker: Any, wait_until: Callable[..., None]) -> None:

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from modelyard.runtime.cores import count_cores
+from modelyard.runtime.memory import settle_memory
 from modelyard.runtime.settings import load_settings
 
 _settings = load_settings(os.environ)
@@ -30,6 +31,7 @@ logconfig_dict = {
 
 def when_ready(server: Any) -> None:
     """Follow the supervisor: when it is gone, stop in good order."""
+    settle_memory()
     threading.Thread(target=_stop_at_end, args=(int(os.environ["MODELYARD_LIFELINE_FD"]),), daemon=True).start()
 
 
