@@ -39,7 +39,7 @@ DATA = ROOT / "projects" / "finance_income_prediction" / "data" / "adult_income-
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard-benchmarks"
 UV = Path(sys.executable).with_name("uv")
 PACKAGES = {
-    "models": ["flask", "gunicorn", "scikit-learn", "pandas", "xgboost-cpu"],
+    "models": ["flask", "gunicorn", "scikit-learn", "pandas", "xgboost-cpu", "catboost"],
     "mlserver": ["mlserver", "uvloop<0.22", "scikit-learn", "pandas", "xgboost-cpu"],
 }
 PORTS = {"daemon": 5981, "flask": 5982, "mlserver": 5983}
@@ -232,7 +232,8 @@ class Bench:
 
 def has_environment(name: str) -> bool:
     """Make the environment once; tell why there is none where it can't be made."""
-    if (CACHE / name / "ready").exists():
+    ready = CACHE / name / "ready"
+    if ready.exists() and ready.read_text() == " ".join(PACKAGES[name]):
         return True
     CACHE.mkdir(parents=True, exist_ok=True)
     command = [UV, "pip", "install", "--quiet", "--python", CACHE / name, *PACKAGES[name]]
@@ -241,7 +242,7 @@ def has_environment(name: str) -> bool:
     if done.returncode != 0:
         print(f"NOT MEASURED: {name} cannot be installed: {done.stderr[-500:]}", file=sys.stderr)
         return False
-    (CACHE / name / "ready").touch()
+    ready.write_text(" ".join(PACKAGES[name]))
     return True
 
 

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 if TYPE_CHECKING:
     from serve import Bench
 
-FOUR = ("lr", "rf", "xgb", "et")
+FOUR = ("lr", "rf", "xgb", "cat")
 MANY = 50
 SETTLING = 5.0  # the worker that came first is replaced by a fork
 # Times the function alone, in the environment of the model, as many threads as a worker gets.

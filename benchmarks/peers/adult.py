@@ -1,4 +1,4 @@
-"""The Adult pipelines as a user writes them: raw rows, a data frame, a ColumnTransformer, a scikit-learn model.
+"""The Adult pipelines as a user writes them: raw rows, a data frame, a ColumnTransformer, a model with its defaults.
 
 `python adult.py <data.csv> <folder>` trains them; `predict_<name>` answers, loading the model on first use.
 """
@@ -32,8 +32,9 @@ def predict(name, instances):
 
 def train(data, folder):
     """Train every pipeline on the file `data`."""
+    from catboost import CatBoostClassifier
     from sklearn.compose import make_column_selector, make_column_transformer
-    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+    from sklearn.ensemble import RandomForestClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
@@ -43,9 +44,9 @@ def train(data, folder):
     labels = frame.pop("income") == ">50K"
     for name, model in {
         "lr": LogisticRegression(max_iter=500),
-        "rf": RandomForestClassifier(100, max_depth=10, random_state=0),
-        "xgb": XGBClassifier(n_estimators=100, max_depth=6),
-        "et": ExtraTreesClassifier(100, max_depth=10, random_state=0),
+        "rf": RandomForestClassifier(random_state=0),
+        "xgb": XGBClassifier(),
+        "cat": CatBoostClassifier(iterations=500, verbose=0, allow_writing_files=False, random_seed=0),
     }.items():
         encode = make_column_transformer(
             (StandardScaler(), make_column_selector(dtype_include="number")),

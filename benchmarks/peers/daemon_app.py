@@ -18,9 +18,9 @@ def rf(msg):
     return {"predictions": predict("rf", msg.payload["instances"])}
 
 
-def et(msg):
-    """Answer by extremely randomised trees."""
-    return {"predictions": predict("et", msg.payload["instances"])}
+def cat(msg):
+    """Answer by gradient boosting with CatBoost."""
+    return {"predictions": predict("cat", msg.payload["instances"])}
 
 
 def xgb(msg):

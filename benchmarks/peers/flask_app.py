@@ -22,5 +22,5 @@ def serve(name):
     app.add_url_rule(f"/{name}", name, view, methods=["POST"])
 
 
-for model in ("lr", "rf", "xgb", "et"):
+for model in ("lr", "rf", "xgb", "cat"):
     serve(model)
