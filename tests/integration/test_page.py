@@ -102,6 +102,8 @@ def test_everything_works_by_keyboard(page: Page) -> None:
     page.find('[data-link="grey"]').send_keys(Keys.ENTER)
     wait_until(lambda: page.here("h2").text.endswith("/grey"))  # the page changes on an event that comes later
     assert page.find("[aria-current=page]").get_attribute("data-link") == "grey"
+    page.here("form summary").send_keys(Keys.ENTER)  # opens the body, which is no sight for people
+    wait_until(lambda: page.here("textarea").is_displayed())
     page.here("textarea").send_keys(Keys.CONTROL, Keys.ENTER)
     page.wait_for_answer()
     page.here("button.primary").send_keys(Keys.ENTER)
