@@ -117,6 +117,27 @@ def test_a_request_whose_client_has_gone_is_not_computed(start_daemon: StartDaem
     first.close()
 
 
+@pytest.mark.parametrize(
+    ("path", "environ"),
+    [("/v1/models/nap:predict", {}), ("/nap", {"MODELYARD_ACCESS_LOG": "1"})],
+)
+def test_nor_is_one_that_takes_the_way_through_the_app(
+    start_daemon: StartDaemon, path: str, environ: dict[str, str]
+) -> None:
+    daemon = start(start_daemon, **environ)
+    first = socket.create_connection(("127.0.0.1", daemon.port))
+    first.sendall(post(b"1", route=path[1:].encode()))
+    time.sleep(0.2)
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", daemon.port)) as gone:
+            gone.sendall(post(b"0", route=path[1:].encode()))
+            time.sleep(0.02)
+    assert daemon.post("sizes")[1].count("nap") == 1
+    first.close()
+    counted = 'modelyard_request_errors_total{route="nap",cause="client"} 5'
+    wait_until(lambda: counted in daemon.request("GET", "/metrics")[1].decode())
+
+
 def test_many_slow_clients_stop_nobody(start_daemon: StartDaemon) -> None:
     daemon = start(start_daemon, HEADER_TIMEOUT="2", BODY_TIMEOUT="2")
     with ExitStack() as stack:

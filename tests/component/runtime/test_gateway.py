@@ -169,11 +169,15 @@ def test_a_failure_is_500_with_its_cause_in_the_log_only(
     assert client.post("/echo", json=1).json == 1
 
 
-def test_a_process_that_ends_while_it_answers_is_502(make_client: MakeClient, start_worker: Any) -> None:
+def test_a_process_that_ends_while_it_answers_is_502(
+    make_client: MakeClient, start_worker: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     worker = start_worker(PREDICT, *FUNCTIONS)
     worker.news()
     client = make_client()
     assert "the process of m ended before it answered" in problem(client.post("/die", json={}), 502)["detail"]
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.fields["pid"] == worker.process.pid  # type: ignore[attr-defined]
     worker.process.wait(20)  # while it ends, it may still be sent a request, which then waits for the next one
     after = client.post("/echo", json={})
     assert problem(after, 503)["detail"].startswith("m is started again")

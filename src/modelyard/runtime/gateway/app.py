@@ -100,7 +100,8 @@ def _serve_models(app: Flask, fleet: Fleet, gate: Gate, settings: Settings) -> N
         def predict() -> Response:
             gate.admit(route)
             body = take_json_or_form(request, keep=settings.log_payload)
-            return Response(fleet.ask(route, body, gate.describe_request()).body, mimetype="application/json")
+            frame = fleet.ask(route, body, gate.describe_request(), is_gone=gate.watch_client())
+            return Response(frame.body, mimetype="application/json")
 
         return predict
 

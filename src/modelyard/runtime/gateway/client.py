@@ -5,6 +5,7 @@ import select
 import socket
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -15,6 +16,7 @@ from modelyard.runtime.wire import Frame, FrameReader, encode_frame
 
 _CHUNK = 1 << 18
 _MAX_ANSWER = (1 << 32) - 1
+_LOOK_EVERY = 0.1
 
 NUMBERS = count(secrets.randbits(62))
 """Of requests to workers, in this process and no other's range."""
@@ -29,7 +31,15 @@ class NotTakenError(Exception):
 
 
 class NoAnswerError(Exception):
-    """The worker ended after it had taken the request: nobody knows how far it got."""
+    """The worker ended after it had taken the request: nobody knows how far it got. `pid` was its process."""
+
+    def __init__(self, reason: str, *, pid: str = "") -> None:
+        super().__init__(reason)
+        self.pid = pid
+
+
+class ClientGoneError(Exception):
+    """Nobody waits for the answer any more."""
 
 
 class WorkerClient:
@@ -39,23 +49,25 @@ class WorkerClient:
         self._paths = deque(map(str, paths))
         self._idle: deque[socket.socket] = deque()
 
-    def call(self, header: dict[str, Any], body: bytes, *, timeout: float) -> Frame:
+    def call(
+        self, header: dict[str, Any], body: bytes, *, timeout: float, is_gone: Callable[[], bool] = lambda: False
+    ) -> Frame:
         """Send a request and wait for its answer.
 
-        Raises NotConnectedError, NotTakenError, NoAnswerError, and TimeoutError after `timeout` seconds. A request that
-        could not be sent whole over a kept connection (the worker was started again meanwhile) is sent once more over
-        a new one.
+        Raises NotConnectedError, NotTakenError, NoAnswerError, TimeoutError after `timeout` seconds, and
+        ClientGoneError soon after `is_gone` is true. A request that could not be sent whole over a kept connection (the
+        worker was started again meanwhile) is sent once more over a new one.
         """
         deadline = time.monotonic() + timeout
         number = next(NUMBERS)
         sock = self._send(encode_frame({**header, "n": number, "timeout": timeout}, body), timeout)
         address = sock.getpeername()
         try:
-            frame, is_kept = _receive(sock, deadline)
+            frame, is_kept = _receive(sock, deadline, is_gone)
         except NoAnswerError as error:
             sock.close()
             if was_taken(address, number):
-                raise
+                raise NoAnswerError(str(error), pid=pid_of(address)) from None
             raise NotTakenError(str(error)) from None
         except BaseException:
             sock.close()
@@ -138,23 +150,38 @@ def was_taken(address: str, number: int) -> bool:
     return taken is None or number in taken
 
 
-def _receive(sock: socket.socket, deadline: float) -> tuple[Frame, bool]:
+def pid_of(address: str) -> str:
+    """The process of the worker that listened there."""
+    return address.rpartition(".")[2]
+
+
+def _receive(sock: socket.socket, deadline: float, is_gone: Callable[[], bool]) -> tuple[Frame, bool]:
     """The answer, and whether the connection takes another request."""
     reader = FrameReader(max_body=_MAX_ANSWER)
     is_kept = True
     while True:
         while (frame := reader.next_frame()) is None:
-            reader.feed(_receive_some(sock, deadline))
+            reader.feed(_receive_some(sock, deadline, is_gone))
         if "bye" not in frame.header:
             return frame, is_kept and reader.is_empty
         is_kept = False
 
 
-def _receive_some(sock: socket.socket, deadline: float) -> bytes:
-    remaining = deadline - time.monotonic()
-    if remaining <= 0:
-        raise TimeoutError
-    sock.settimeout(remaining)
+def _receive_some(sock: socket.socket, deadline: float, is_gone: Callable[[], bool]) -> bytes:
+    data = None
+    while data is None:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimeoutError
+        if is_gone():
+            raise ClientGoneError
+        sock.settimeout(min(remaining, _LOOK_EVERY))
+        with suppress(TimeoutError):
+            data = _read(sock)
+    return data
+
+
+def _read(sock: socket.socket) -> bytes:
     try:
         data = sock.recv(_CHUNK)
     except TimeoutError:

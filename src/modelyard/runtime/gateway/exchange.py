@@ -53,6 +53,11 @@ class Client:
 
     # What the worker tells it
 
+    @property
+    def is_gone(self) -> bool:
+        """Tell whether the connection has ended."""
+        return self._sock.fileno() < 0
+
     def time_out(self) -> None:
         """Give up: a request that has begun is answered 408, everything else just ends."""
         if self._is_busy or self._is_lingering or self._out or not self._in:

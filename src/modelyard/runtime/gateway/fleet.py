@@ -2,13 +2,19 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.application import Application, Model
-from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, NotTakenError, WorkerClient
-from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem
+from modelyard.runtime.gateway.client import (
+    ClientGoneError,
+    NoAnswerError,
+    NotConnectedError,
+    NotTakenError,
+    WorkerClient,
+)
+from modelyard.runtime.gateway.problems import CLIENT_GONE, IN_THE_LOG, Problem
 from modelyard.runtime.settings import Settings, count_workers
 from modelyard.runtime.status import ModelStatus, read_status, socket_path
 from modelyard.runtime.wire import Frame
@@ -33,26 +39,32 @@ class Fleet:
         """The model behind each route, in the order of the application."""
         return self._models
 
-    def ask(self, route: str, body: bytes, about: Mapping[str, str], **header: str) -> Frame:
+    def ask(
+        self, route: str, body: bytes, about: Mapping[str, str], *, is_gone: Callable[[], bool], **header: str
+    ) -> Frame:
         """Have the route's worker answer; raise Problem with a true status where it does not.
 
-        `about` describes the request, `header` says more for a protocol. An answer with a body is one, whatever its
-        status.
+        `about` describes the request, `header` says more for a protocol; where its client `is_gone`, the worker is told
+        that nobody waits. An answer with a body is one, whatever its status.
         """
         name = self._models[route].name
         client = self._clients[name]
         deadline = time.monotonic() + self._settings.request_timeout[route]
         waits = False
-        while (left := deadline - time.monotonic()) > 0.0:
+        while (left := deadline - time.monotonic()) > 0.0 and not is_gone():
             try:
-                frame = client.call({**about, "route": route, **header}, body, timeout=left)
+                frame = client.call({**about, "route": route, **header}, body, timeout=left, is_gone=is_gone)
                 return self.judge(route, frame)
+            except ClientGoneError:
+                break
             except NotTakenError:
                 waits = True
             except (NotConnectedError, NoAnswerError, TimeoutError) as error:
                 if not isinstance(error, NotConnectedError) or not waits or not self.is_coming_back(name):
                     return self.judge(route, error)
             time.sleep(_LOOK_AGAIN)
+        if is_gone():
+            raise Problem(CLIENT_GONE, "the client has gone")
         return self.judge(route, TimeoutError())
 
     def is_coming_back(self, name: str) -> bool:
@@ -70,7 +82,8 @@ class Fleet:
             raise self._describe_absence(model)
         if isinstance(outcome, TimeoutError):
             raise Problem(504, f"{model.name} did not answer within {self._settings.request_timeout[route]:g} s")
-        raise Problem(502, f"the process of {model.name} ended before it answered; {IN_THE_LOG}")
+        pid = outcome.pid if isinstance(outcome, NoAnswerError) else None
+        raise Problem(502, f"the process of {model.name} ended before it answered; {IN_THE_LOG}", pid=pid)
 
     def worker_sockets(self) -> dict[str, list[Path]]:
         """By model, where its workers listen."""

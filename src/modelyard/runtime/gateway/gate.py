@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask, Request, Response, g, request
@@ -11,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 
 from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.metrics import Metrics
-from modelyard.runtime.gateway.problems import cause_of
+from modelyard.runtime.gateway.problems import IS_GONE, cause_of
 from modelyard.runtime.gateway.tracing import Tracer, check_traceparent, find_trace_id
 from modelyard.runtime.logs import fields
 from modelyard.runtime.settings import Settings
@@ -61,6 +62,11 @@ class Gate:
         given = check_traceparent(request.headers.get("traceparent"))
         traceparent = self._tracer.propagate(g.span) if self._tracer is not None else given
         return {"id": g.request_id, **({"traceparent": traceparent} if traceparent else {})}
+
+    def watch_client(self) -> Callable[[], bool]:
+        """Make what tells whether the client of the request at hand has gone."""
+        is_gone: Callable[[], bool] = request.environ.get(IS_GONE, lambda: False)
+        return is_gone
 
     def _receive(self) -> None:
         g.started = time.perf_counter()

@@ -13,13 +13,13 @@ from typing import Any
 
 from flask import Response
 
-from modelyard.runtime.gateway.client import NotConnectedError
+from modelyard.runtime.gateway.client import ClientGoneError, NotConnectedError
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.framing import Head
 from modelyard.runtime.gateway.guard import Guard
-from modelyard.runtime.gateway.links import Backend, Call, ClientGoneError, Link, Outcome
+from modelyard.runtime.gateway.links import Backend, Call, Link, Outcome
 from modelyard.runtime.gateway.metrics import Metrics
-from modelyard.runtime.gateway.problems import Problem, log_problem, render_problem
+from modelyard.runtime.gateway.problems import CLIENT_GONE, Problem, log_problem, render_problem
 from modelyard.runtime.gateway.tracing import check_traceparent
 from modelyard.runtime.settings import Settings
 from modelyard.runtime.wire import Frame
@@ -30,7 +30,6 @@ Respond = Callable[[int, list[tuple[str, str]], bytes], None]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 _JSON = [("Content-Type", "application/json")]
 _SPARE = 64
-_CLIENT_GONE = 499
 
 
 class HotPath:
@@ -141,7 +140,7 @@ class Exchange:
     def finish(self, outcome: Outcome) -> None:
         """Answer what the worker answered, or why it did not; a client that has gone is only counted."""
         if isinstance(outcome, ClientGoneError):
-            self._hot.count(self.route, _CLIENT_GONE, time.monotonic() - self._started, "client")
+            self._hot.count(self.route, CLIENT_GONE, time.monotonic() - self._started, "client")
             return
         try:
             frame = self._hot.judge(self.route, outcome)

@@ -7,17 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard.runtime.gateway.client import NUMBERS, NoAnswerError, NotConnectedError
+from modelyard.runtime.gateway.client import NUMBERS, ClientGoneError, NoAnswerError, NotConnectedError, pid_of
 from modelyard.runtime.taken import read_taken
 from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 _CHUNK = 1 << 18
 _MAX_ANSWER = (1 << 32) - 1
 Outcome = Frame | Exception
-
-
-class ClientGoneError(Exception):
-    """Nobody waits for the answer any more."""
 
 
 class Call:
@@ -226,7 +222,7 @@ class Link:
         self._on_end(self, untaken)
         for number, call in calls.items():
             if taken is None or number in taken:
-                call.finish(NoAnswerError("the connection was closed"))
+                call.finish(NoAnswerError("the connection was closed", pid=pid_of(self._address)))
 
     def _handle(self, events: int) -> None:
         if events & selectors.EVENT_WRITE:

@@ -12,6 +12,10 @@ from modelyard.runtime.logs import fields
 log = logging.getLogger(__name__)
 
 _LOGGED = (500, 502, 504)
+IS_GONE = "modelyard.is_gone"
+"""In a request's WSGI environment: tells whether its client has gone."""
+CLIENT_GONE = 499
+"""The status, in logs and metrics, of what nobody waited for any more."""
 
 IN_THE_LOG = "the log has the cause under this request_id"
 
@@ -22,6 +26,7 @@ CAUSES = {
     404: "not_found",
     405: "method",
     408: "client",
+    CLIENT_GONE: "client",
     413: "too_large",
     415: "media_type",
     422: "refused",
@@ -38,7 +43,8 @@ OTHER_CAUSES = ("not_ready", "gateway")
 class Problem(Exception):
     """An answer that is an error.
 
-    `trace` goes to the log and never to the client, `cause` to the metrics, `members` into the document.
+    `trace` and `pid` (of a worker) go to the log and never to the client, `cause` to the metrics, `members` into the
+    document.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class Problem(Exception):
         *,
         retry_after: int | None = None,
         trace: str | None = None,
+        pid: str | None = None,
         cause: str | None = None,
         headers: dict[str, str] | None = None,
         **members: Any,
@@ -56,6 +63,7 @@ class Problem(Exception):
         self.status = status
         self.detail = detail
         self.trace = trace
+        self.pid = pid
         self.cause = cause or cause_of(status)
         self.headers = dict(headers or {})
         if retry_after is not None:
@@ -67,6 +75,7 @@ def log_problem(problem: Problem, *, request_id: str, path: str) -> None:
     """Log what the answer only has the id of."""
     if problem.status in _LOGGED:
         about = fields(request_id=request_id, path=path, status=problem.status)
+        about["fields"] |= {"pid": int(problem.pid)} if problem.pid else {}
         about["fields"] |= {"trace": problem.trace} if problem.trace else {}
         log.error("%s", problem.detail.removesuffix(f"; {IN_THE_LOG}"), extra=about)
 

@@ -68,7 +68,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         self._threads_busy += is_post
         address, server = client.address, client.server_address
         future = (self._posts if is_post else self._others).submit(
-            run_app, self, request, address, server, is_last=is_last
+            run_app, self, request, address, server, is_last=is_last, is_gone=lambda: client.is_gone
         )
 
         def finish() -> None:

@@ -2,12 +2,13 @@
 
 import logging
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
 
-from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem, render_problem
+from modelyard.runtime.gateway.problems import IN_THE_LOG, IS_GONE, Problem, render_problem
 
 log = logging.getLogger(__name__)
 
@@ -27,15 +28,18 @@ class Answer:
         return len(data)
 
 
-def run_app(worker: Any, data: bytes, address: Any, server: Any, *, is_last: bool) -> tuple[bytes, bool]:
+def run_app(
+    worker: Any, data: bytes, address: Any, server: Any, *, is_last: bool, is_gone: Callable[[], bool]
+) -> tuple[bytes, bool]:
     """Answer the request in `data`; return the bytes to send, and whether the connection may go on.
 
-    Where it is the connection's last request, the answer says so.
+    Where it is the connection's last request, the answer says so. The app may ask whether the client `is_gone`.
     """
     answer = Answer()
     try:
         request = next(RequestParser(worker.cfg, [data], address))
         response, environ = wsgi.create(request, answer, address, server, worker.cfg)
+        environ[IS_GONE] = is_gone
         if worker.is_stopping or is_last:
             response.force_close()
         content = worker.wsgi(environ, response.start_response)

@@ -48,7 +48,7 @@ class Models:
         """Let the request at hand in to the route of that name; return what asks its worker."""
         route = self.find(name)
         self._gate.admit(route)
-        return partial(self.fleet.ask, route, about=self._gate.describe_request())
+        return partial(self.fleet.ask, route, about=self._gate.describe_request(), is_gone=self._gate.watch_client())
 
     def order(self, do: Deed, name: str) -> None:
         """Have the model behind a route loaded or unloaded, where the request at hand may ask for that."""
