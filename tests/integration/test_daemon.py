@@ -167,6 +167,15 @@ def test_an_endless_loop_in_c_is_ended_and_shown_in_the_log(start_pair: StartDae
     assert "in hang" in daemon.log
 
 
+def test_a_call_is_ended_by_the_time_of_its_own_route_where_the_model_has_slower_ones(
+    start_pair: StartDaemon,
+) -> None:
+    daemon = start_pair(REQUEST_TIMEOUT="60,hang=0.5").wait_ready()
+    assert daemon.post("hang")[0] == 504
+    assert daemon.post("fine") == (200, "fine")
+    assert "a request ran longer than 0.5 s" in daemon.log
+
+
 def test_a_model_that_cannot_load_takes_no_other_down(start_daemon: StartDaemon) -> None:
     files = {"a.py": "def run(msg): return 1", "b.py": "open('models/b.bin')\ndef run(msg): return 2"}
     daemon = start_daemon(files, ROUTES="a:a:run,b:b:run")

@@ -7,7 +7,6 @@ import os
 import selectors
 import signal
 import socket
-import struct
 import subprocess
 import tempfile
 import time
@@ -25,13 +24,12 @@ from modelyard.runtime.processes import NEVER, Child, Process, Site, describe_ex
 from modelyard.runtime.routes import Route
 from modelyard.runtime.seldon_metrics import metrics_path
 from modelyard.runtime.status import ModelStatus
-from modelyard.runtime.worker import DUMP_SIGNAL
+from modelyard.runtime.worker import ALARM, DUMP_SIGNAL
 
 log = logging.getLogger(__name__)
 
 _DUMP_TIME = 0.3
 _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
-_TIMESTAMP = struct.Struct("d")
 
 
 class ModelProcess(Process):
@@ -88,8 +86,8 @@ class ModelProcess(Process):
         """Start the worker."""
         self._control, control = socket.socketpair()
         with control, tempfile.TemporaryFile(dir=self._site.run_dir) as clock:
-            clock.truncate(_TIMESTAMP.size)
-            self._clock = mmap.mmap(clock.fileno(), _TIMESTAMP.size, access=mmap.ACCESS_READ)
+            clock.truncate(ALARM.size)
+            self._clock = mmap.mmap(clock.fileno(), ALARM.size, access=mmap.ACCESS_READ)
             read_end, output = os.pipe()
             self._output = open(read_end, "rb", buffering=0)  # noqa: PTH123, SIM115
             try:
@@ -200,6 +198,7 @@ class ModelProcess(Process):
             "queue": settings.queue_size,
             "max_body": settings.max_body,
             "instances": self._model.instances,
+            "timeout": {route: settings.request_timeout[route] for route in self._model.routes},
             "batch": {
                 "size": {route: settings.batch_size[route] for route in self._model.routes},
                 "wait": {route: settings.batch_wait[route] for route in self._model.routes},
@@ -263,8 +262,5 @@ class ModelProcess(Process):
         limit = self._site.settings.load_timeout
         if self._ready_since == NEVER and now - self._started > limit:
             return f"loading it took longer than {limit:g} s (LOAD_TIMEOUT)"
-        return f"a request ran longer than {self.limit:g} s" if self._runs_for(now) > self.limit + _GRACE else None
-
-    def _runs_for(self, now: float) -> float:
-        began: float = _TIMESTAMP.unpack_from(self._clock)[0] if self._clock is not None else 0.0
-        return now - began if began else 0.0
+        end_by, seconds = ALARM.unpack_from(self._clock) if self._clock is not None else (0.0, 0.0)
+        return f"a request ran longer than {seconds:g} s" if 0.0 < end_by < now - _GRACE else None

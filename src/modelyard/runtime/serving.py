@@ -25,6 +25,7 @@ class Route:
         call: Call,
         size: int = 1,
         wait: float = 0.0,
+        timeout: float = float("inf"),
     ) -> None:
         """`answer` answers one request; `call` turns a payload into the answer's, as JSON holds it."""
         self.answer = answer
@@ -37,6 +38,8 @@ class Route:
         """Whether the test instances are more than it can take."""
         self.size = size
         self.wait = wait
+        self.timeout = timeout
+        """Seconds that a call may take."""
         self._mismatches = 0
 
     def count_mismatch(self, error: MismatchError) -> None:
@@ -66,13 +69,14 @@ class Server:
         self,
         inbox: Inbox,
         routes: Mapping[str, Route],
-        running: Callable[[], AbstractContextManager[None]],
+        running: Callable[[float], AbstractContextManager[None]],
         count_call: Callable[[str, int, float], None],
         show_taken: Callable[[Sequence[int]], None],
     ) -> None:
-        """`running()` is entered while a model computes; `count_call` gets a call's route, requests and seconds.
+        """`running(seconds)` is entered while a model computes, for so long at most.
 
-        `show_taken` gets the numbers of the requests that a call is begun for.
+        `count_call` gets a call's route, requests and seconds; `show_taken` the numbers of the requests that a call is
+        begun for.
         """
         self._inbox = inbox
         self._routes = routes
@@ -96,7 +100,7 @@ class Server:
         if job.is_wanted:
             started = time.monotonic()
             self._show_taken([job.number])
-            with self._running():
+            with self._running(route.timeout):
                 header, body = route.answer(job)
             self._count_call(job.header["route"], 1, time.monotonic() - started)
             job.connection.send([Answer(job, header, body)])
@@ -127,7 +131,7 @@ class Server:
         started = time.monotonic()
         self._show_taken([one.job.number for one in batch])
         try:
-            with self._running():
+            with self._running(route.timeout):
                 answer = route.call(plan.join([one.payload for one in batch]))
             self._count_call(batch[0].job.header["route"], len(batch), time.monotonic() - started)
             return plan.split(answer, [one.count for one in batch])

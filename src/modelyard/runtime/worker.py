@@ -37,7 +37,7 @@ from modelyard.runtime.values import from_json_bytes, to_json_bytes
 Function = Callable[[Message], Any]
 LOAD_FAILED = 3
 DUMP_SIGNAL = signal.SIGUSR2
-_TIMESTAMP = struct.Struct("d")
+ALARM = struct.Struct("dd")
 
 
 def main(settings: Mapping[str, Any]) -> int:
@@ -46,6 +46,7 @@ def main(settings: Mapping[str, Any]) -> int:
     `routes` is a list of [route, module, function], `path` a folder to append to sys.path (or null), `socket` the path
     to listen at, `queue` and `max_body` are bounds. `instances` is the file of the test instances (or null), `batch`
     has `size` and `wait` by route, and the `tolerance`; of the routes in `must_answer`, one that fails them ends it.
+    `timeout` has the seconds that a call may take, by route.
     Two descriptors are inherited: `control` (a socket that takes lines of JSON; its end is the order to stop) and
     `clock` (a file that shows since when a request runs). One that `is_first` tells what it has imported.
     """
@@ -137,12 +138,13 @@ def make_route(name: str, function: Function, settings: Mapping[str, Any], clock
         return json.loads(to_json_bytes(function(Message(payload))))
 
     def call_timed(payload: Any) -> Any:
-        with clock.running():
+        with clock.running(timeout):
             return call(payload)
 
     limits = {"size": {}, "wait": {}, "tolerance": 0.0, **settings.get("batch", {})}
-    size = limits["size"].get(name, 1)
-    route = Route(lambda job: answer_job(function, job), call=call, size=size, wait=limits["wait"].get(name, 0.0))
+    size, timeout = limits["size"].get(name, 1), settings.get("timeout", {}).get(name, float("inf"))
+    wait = limits["wait"].get(name, 0.0)
+    route = Route(lambda job: answer_job(function, job), call=call, size=size, wait=wait, timeout=timeout)
     try:
         payload = read_instances(settings.get("instances"))
         route.answer_schema = limit_schema(infer_schema(call_timed(payload)))
@@ -231,23 +233,25 @@ def report(control: socket.socket, **news: Any) -> None:
 
 
 class Clock:
-    """Shows the supervisor since when the running request runs: a double in a shared file, 0 while there is none.
+    """Shows the supervisor when the running call has to end, and how long it may take: two doubles in a shared file.
+
+    Both are 0 while there is none.
 
     Only the supervisor can end an endless loop in C code, which lets no thread of this process run.
     """
 
     def __init__(self, fd: int) -> None:
-        self._memory = mmap.mmap(fd, _TIMESTAMP.size)
+        self._memory = mmap.mmap(fd, ALARM.size)
         os.close(fd)
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Show the time of entry while inside."""
-        _TIMESTAMP.pack_into(self._memory, 0, time.monotonic())
+    def running(self, seconds: float) -> Iterator[None]:
+        """Show while inside that it may take `seconds` from now on."""
+        ALARM.pack_into(self._memory, 0, time.monotonic() + seconds, seconds)
         try:
             yield
         finally:
-            _TIMESTAMP.pack_into(self._memory, 0, 0.0)
+            ALARM.pack_into(self._memory, 0, 0.0, 0.0)
 
 
 def _settle_in(settings: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.gateway.client import WorkerClient
+from modelyard.runtime.worker import ALARM
 
 LIBRARY = Path(__file__).parents[3] / "src"
 
@@ -32,7 +33,7 @@ class RunningWorker:
         self.control.settimeout(10)
         self._news = self.control.makefile("rb")
         with control, tempfile.TemporaryFile() as clock, self.output.open("wb") as output:
-            clock.truncate(8)
+            clock.truncate(ALARM.size)
             python = settings.get("python", sys.executable)
             full = {
                 "model": "m",
