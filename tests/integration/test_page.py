@@ -202,6 +202,20 @@ def test_nothing_needs_to_be_scrolled_sideways(page: Page, path: str, width: int
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def test_the_route_that_is_shown_is_in_sight_in_a_long_list(page: Page) -> None:
+    metrics = {"width": 360, "height": 700, "deviceScaleFactor": 2, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page.open("income")
+        page.driver.execute_script("document.querySelector('.routes').style.maxHeight = '50px'")
+        page.driver.execute_script("location.hash = '#/broken'")
+        wait_until(lambda: page.find("[aria-current=page]").get_attribute("data-link") == "broken")
+        nav, link = page.find(".routes").rect, page.find("[aria-current=page]").rect
+        assert nav["y"] <= link["y"] and link["y"] + link["height"] <= nav["y"] + nav["height"]
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
 def test_dark_and_light_follow_the_system_and_can_be_read(page: Page) -> None:
     colors = {}
     for scheme in ("light", "dark"):

@@ -417,9 +417,19 @@ function choose() {
   const route = panels.has(asked) ? asked : sections[0]?.dataset.route;
   for (const section of sections) section.hidden = section.dataset.route !== route;
   for (const link of links) {
-    if (link.dataset.link === route) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.dataset.link === route) {
+      link.setAttribute("aria-current", "page");
+      showInList(link);
+    } else link.removeAttribute("aria-current");
   }
+}
+
+// Brings a link into sight within the list, and leaves the page where it is.
+function showInList(link) {
+  const list = link.closest("nav");
+  const [outer, inner] = [list.getBoundingClientRect(), link.getBoundingClientRect()];
+  if (inner.top >= outer.top && inner.bottom <= outer.bottom) return;
+  list.scrollTop += inner.top - outer.top - (outer.height - inner.height) / 2;
 }
 
 function showStates(routes) {
