@@ -14,11 +14,13 @@ from modelyard.runtime.routes import check_function_name, check_module_path, par
 
 ENVIRONMENT_FILE = ".s2i/environment"
 _KEYS = ("ROUTES", "TRAIN_MODULE", "TRAIN_FUNCTION", "PREDICT_MODULE", "PREDICT_FUNCTION")
-# Runs in the environment that the application will have; looks for modules, imports none of them.
+# Runs in the environment that the application will have; looks for modules, imports none of them. Python 3.9 has no
+# list of its library's names.
 _FIND_ABSENT = """
 import importlib.util, sys
+library = getattr(sys, "stdlib_module_names", ())
 for name in sys.argv[1:]:
-    if name not in sys.stdlib_module_names and importlib.util.find_spec(name) is None:
+    if name not in library and importlib.util.find_spec(name) is None:
         print(name)
 """
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-def find_python(version: str) -> str:
+def find_installed_python(version: str) -> str:
     """An interpreter of this version; the test is skipped where the machine has none that runs."""
     installed = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv", "versions").glob(f"{version}.*/bin/python")
     found = [shutil.which(f"python{version}"), *map(str, installed)]

@@ -12,9 +12,11 @@ from uv import find_uv_bin
 
 from modelyard.context.build_context import read_arguments
 from modelyard.runtime.application import Application, Model, format_application
+from modelyard.runtime.entries import find_absent
 from modelyard.runtime.installation import explain_failure
 from modelyard.runtime.pythons import TARGET, find_python
 from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, format_overrides
+from tests.component.runtime.pythons import find_installed_python
 
 REPOSITORY = Path(__file__).parents[3]
 FAKE_UV = """#!/bin/bash
@@ -327,6 +329,11 @@ def test_cpu_variant_refuses_gpu_libraries_by_name(assemble, tmp_path):
         assemble(SOURCE, UV_PLANS=plan, TORCH_BACKEND="cu128", MODELYARD_ENVIRONMENTS=str(tmp_path / "e")).returncode
         == 0
     )
+
+
+@pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
+def test_imports_are_looked_for_by_other_pythons(version):
+    assert find_absent(Path(find_installed_python(version)), ["json", "sys", "nothing_such"]) == ("nothing_such",)
 
 
 def test_cuda_variant_refuses_a_torch_for_the_cpu_by_name(assemble, tmp_path):

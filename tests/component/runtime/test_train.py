@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.runtime.pythons import find_python
+from tests.component.runtime.pythons import find_installed_python
 
 REPOSITORY = Path(__file__).parents[3]
 Train = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -130,5 +130,5 @@ def test_threads_of_libraries_sleep_while_they_wait_unless_the_user_says_otherwi
 
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
 def test_it_trains_under_other_pythons(train, version):
-    ended = train("import sys\ndef train(msg): return sys.version_info[:2]", python=find_python(version))
+    ended = train("import sys\ndef train(msg): return sys.version_info[:2]", python=find_installed_python(version))
     assert ended.stdout == f"[{version.replace('.', ',')}]\n", ended.stderr

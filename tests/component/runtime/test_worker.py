@@ -13,7 +13,7 @@ import pytest
 from modelyard.runtime import worker
 from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, NotTakenError, WorkerClient
 from modelyard.runtime.memory import read_resident_bytes
-from tests.component.runtime.pythons import find_python
+from tests.component.runtime.pythons import find_installed_python
 
 
 def ask(client: WorkerClient, route: str, body: bytes = b"{}", *, timeout: float = 10) -> tuple[int, bytes]:
@@ -244,7 +244,7 @@ def test_its_imports_are_few() -> None:
 
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
 def test_it_serves_under_other_pythons(start_worker: Any, version: str) -> None:
-    python = find_python(version)
+    python = find_installed_python(version)
     source = """
         import sys
         def double(msg): return {"doubled": [2 * value for [value] in msg.payload["instances"]]}
