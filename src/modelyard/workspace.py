@@ -202,8 +202,9 @@ class Workspace:
         resolved = self._inside(path)
         if not (resolved / ENVIRONMENT_FILE).is_file() or resolved.name == COMBINED:
             known = ", ".join(model.full_name for model in self.all_model_directories()) or "none yet"
+            what = f"it has no {ENVIRONMENT_FILE}" if resolved.is_dir() else "there is no such folder"
             raise WorkspaceError(
-                f"{path}: no model directory, it has no {ENVIRONMENT_FILE} (model directories here: {known})",
+                f"{path}: no model directory, {what} (model directories here: {known})",
                 hint="name one of these as projects/<project>/<model>, or make one: modelyard new model",
             )
         return ModelDirectory(resolved)

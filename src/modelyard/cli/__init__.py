@@ -25,7 +25,7 @@ COMMANDS = {
     "rmi": ("images", "Remove images."),
     "prune": ("images", "Remove what nothing uses: untagged images, environments, ended containers."),
     "serve": ("serving", "Build and start a daemon, and wait until it is ready."),
-    "test": ("serving", "Send the test instances to a served model."),
+    "test": ("serving", "Send the test instances every way, and compare the answers."),
     "run": ("containers", "Run an image."),
     "ps": ("containers", "List containers."),
     "logs": ("containers", "Show a container's log."),

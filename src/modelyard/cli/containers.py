@@ -3,7 +3,14 @@
 import click
 
 from modelyard.cli.console import format_age, print_json, print_table
-from modelyard.cli.options import engine_option, json_option, parse_variables, pass_settings, variables_option
+from modelyard.cli.options import (
+    engine_option,
+    json_option,
+    not_negative,
+    parse_variables,
+    pass_settings,
+    variables_option,
+)
 from modelyard.cli.settings import Settings
 from modelyard.errors import EngineError, InputError
 
@@ -78,7 +85,9 @@ def logs_command(settings: Settings, name: str, follow: bool, engine: str | None
 
 @click.command("stop")
 @click.argument("names", nargs=-1, required=True)
-@click.option("--grace", type=float, help="Seconds until it is killed. Default: its daemon's STOP_TIMEOUT, and 5.")
+@click.option(
+    "--grace", type=not_negative, help="Seconds until it is killed. Default: its daemon's STOP_TIMEOUT, and 5."
+)
 @engine_option
 @pass_settings
 def stop_command(settings: Settings, names: tuple[str, ...], grace: float | None, engine: str | None) -> None:

@@ -80,6 +80,7 @@ def train_command(
 
     DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
     """
+    from modelyard.pipeline.remote import check_address, push_model
     from modelyard.pipeline.subject import find_models
     from modelyard.pipeline.training import TrainRequest, describe_train, train_model
 
@@ -88,6 +89,8 @@ def train_command(
     )
     if len(models) > 1 and (tag or model_name or push):
         raise click.UsageError(f"--tag, --model-name and --push name one model, but {len(models)} are to be trained")
+    if push is not None:
+        check_address(push)
     requests = [
         TrainRequest(
             workspace=settings.workspace,
@@ -109,8 +112,6 @@ def train_command(
     console = Console(verbose=settings.verbose)
     results = [train_model(request, opened, console) for request in requests]
     if push is not None:
-        from modelyard.pipeline.remote import push_model
-
         push_model(requests[0].models_folder, requests[0].binary_name, push, console)
     if as_json:
         print_json([vars(result) for result in results])

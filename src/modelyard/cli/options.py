@@ -15,6 +15,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 pass_settings = click.make_pass_decorator(Settings)
 
+not_negative = click.FloatRange(min=0)
 engine_option = click.option(
     "--engine",
     metavar="NAME",

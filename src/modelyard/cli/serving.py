@@ -16,6 +16,7 @@ from modelyard.cli.options import (
     host_option,
     json_option,
     limits_options,
+    not_negative,
     parse_variables,
     pass_settings,
     port_option,
@@ -42,7 +43,13 @@ _ANSWER_WIDTH = 80
 @click.option("--pull", metavar="URL", help="Get the model from this path or address first: s3://bucket/folder/name.")
 @click.option("--foreground", is_flag=True, help="Stay, show the log, and stop the daemon on Ctrl-C.")
 @click.option("--watch", "watches", is_flag=True, help="Stay, and build and load again what you save, until Ctrl-C.")
-@click.option("--timeout", default=120.0, show_default=True, help="Seconds to wait until every model has loaded.")
+@click.option(
+    "--timeout",
+    type=not_negative,
+    default=120.0,
+    show_default=True,
+    help="Seconds to wait until every model has loaded.",
+)
 @variables_option
 @host_option
 @port_option
@@ -124,7 +131,7 @@ def serve_command(
 @directory_argument
 @host_option
 @port_option
-@click.option("--tolerance", default=1e-6, show_default=True, help="What numbers may differ by.")
+@click.option("--tolerance", type=not_negative, default=1e-6, show_default=True, help="What numbers may differ by.")
 @limits_options
 @variant_option
 @engine_option

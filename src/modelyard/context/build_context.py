@@ -165,12 +165,13 @@ def _digested(path: Path, folder: Path) -> tuple[bytes, bytes, bytes]:
 
 
 def _read_about(path: Path) -> About:
+    hint = f"make one: modelyard stage <directory> train|predict {path.parent}"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         if fields.pop("schema") != SCHEMA:
             raise ValueError("written by another version of modelyard")
         return About(**{**fields, "builder": Path(fields["builder"])})
     except FileNotFoundError:
-        raise InputError(f"{path.parent}: no build context, it has no {path.name}", hint="stage it first") from None
+        raise InputError(f"{path.parent}: no build context, it has no {path.name}", hint=hint) from None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InputError(f"{path}: no build context ({error})", hint="stage it again") from None
+        raise InputError(f"{path}: no build context ({error})", hint=hint) from None

@@ -9,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.bill import Bill
+from modelyard.engines.reference import check_container_name
 from modelyard.errors import InputError
 from modelyard.workspace import Kind
 
@@ -84,6 +85,10 @@ class ContainerSpec:
     """None: one made of the image's own name."""
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            check_container_name(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)

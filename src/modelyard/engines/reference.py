@@ -8,7 +8,17 @@ _NAME = r"[a-z0-9]+(?:(?:\.|_{1,2}|-+)[a-z0-9]+)*"
 # A registry: the first part, when it looks like a host (as Docker tells it from a name).
 _HOST = r"(?=[^/]*[.:]|localhost/)[A-Za-z0-9]+(?:[.-]+[A-Za-z0-9]+)*(?::[0-9]+)?"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]+")
 _REFERENCE = re.compile(rf"(?P<name>(?:{_HOST}/)?{_NAME}(?:/{_NAME})*)(?::(?P<tag>{_TAG}))?")
+
+
+def check_container_name(name: str) -> None:
+    """Raise InputError for what no engine takes as a container's name."""
+    if not _CONTAINER.fullmatch(name):
+        raise InputError(
+            f"{name!r} is no name of a container",
+            hint="write two or more letters, digits, '.', '_', '-' (--name, or CONTAINER_NAME in a Makefile)",
+        )
 
 
 def normalise_tag(text: str) -> str:
@@ -20,6 +30,7 @@ def normalise_tag(text: str) -> str:
     match = _REFERENCE.fullmatch(text)
     if match is None:
         raise InputError(
-            f"{text!r} is no image tag", hint="write name:tag in small letters, digits and '.', '_', '-', '/'"
+            f"{text!r} is no image tag",
+            hint="write name:tag in small letters, digits and '.', '_', '-', '/' (--tag, CONTAINER_NAME in a Makefile)",
         )
     return f"{match['name']}:{match['tag'] or 'latest'}"

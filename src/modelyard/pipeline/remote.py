@@ -5,10 +5,16 @@ from pathlib import Path, PurePosixPath
 from modelyard.errors import InputError, WorkspaceError
 from modelyard.pipeline.reporter import Reporter
 from modelyard.pipeline.training import parse_manifest, read_manifest
+from modelyard.store.address import parse_address
 from modelyard.store.progress import as_lines
-from modelyard.store.transfer import fetch, fetch_all, push
+from modelyard.store.transfer import fetch, fetch_all, open_store, push
 
 MANIFEST_SUFFIX = ".json"
+
+
+def check_address(url: str) -> None:
+    """Raise InputError for what is no address, StoreError where this machine can't open a store of its kind."""
+    open_store(parse_address(url))
 
 
 def pull_model(url: str, folder: Path, reporter: Reporter) -> str:

@@ -60,6 +60,8 @@ def parse_address(text: str, *, base: Path | None = None) -> Address:
     '/data/models/'
     """
     match = _SCHEME.match(text)
+    if match is None and text.lower().startswith("s3:"):
+        raise InputError(f"{text!r} has no '//' after s3:", hint="use s3://bucket/key; ./ before it makes it a path")
     if match is None:
         return _parse_path(text, base or Path.cwd())
     if match["scheme"].lower() != "s3":

@@ -168,7 +168,11 @@ class TestBadValues:
             (["run", "mine", "-e", "KEY"], "has no '='"),
             (["run", "mine", "-v", "models"], "is not FOLDER:TARGET[:ro]"),
             (["run", "mine", "-v", "a:models:rx"], "is not FOLDER:TARGET[:ro]"),
-            (["build", "../nothing"], "no model directory"),
+            (["train", "--push", "ftp://host/model"], "no store for ftp://"),
+            (["run", "mine", "--name", "a b"], "'a b' is no name of a container"),
+            (["build", "--context", "nowhere", "--tag", "mine"], "make one: modelyard stage"),
+            (["build", "../nothing"], "there is no such folder"),
+            (["build", "test"], "it has no .s2i/environment"),
             (["test", "/"], "not below"),
         ],
     )
@@ -176,6 +180,11 @@ class TestBadValues:
         done = modelyard(*words)
         assert (done.code, said in done.err) == (3, True), done.err
         assert engine.calls == []
+
+    @pytest.mark.parametrize("words", ["serve --timeout -1", "stop web --grace -1", "test --tolerance -1"])
+    def test_no_time_and_no_difference_is_less_than_nothing(self, modelyard, workspace, engine, words):
+        done = modelyard(*words.split())
+        assert (done.code, "-1.0 is not in the range x>=0" in done.err, engine.calls) == (2, True, [])
 
     def test_one_name_for_many_models_is_refused(self, modelyard, workspace, engine):
         other = {

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelyard.engines.protocols import ContainerSpec
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import InputError
 
@@ -29,6 +30,13 @@ def test_tag_is_written_in_full(text, full):
 def test_what_is_no_reference_is_an_error(text):
     with pytest.raises(InputError, match="is no image tag"):
         normalise_tag(text)
+
+
+@pytest.mark.parametrize("name", ["", "a", "a b", "-ab", "a/b", "ab\n", "Übel"])
+def test_what_no_engine_takes_as_a_container_s_name_is_an_error(name):
+    with pytest.raises(InputError, match="is no name of a container"):
+        ContainerSpec("demo", name=name)
+    assert ContainerSpec("demo", name="a_B.1-").name == "a_B.1-"
 
 
 @given(st.text(max_size=30))

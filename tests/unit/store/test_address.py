@@ -31,6 +31,7 @@ def test_an_address_reads_back_as_it_was_written(bucket, key):
         ("s3://models/a/../b", "is no key"),
         ("gs://models/key", "no store for gs://"),
         ("https://models/key", "no store for https://"),
+        ("s3:/models/key", "has no '//' after s3:"),
         ("", "is no path"),
     ],
 )
