@@ -1,7 +1,7 @@
 """What the daemon reads from its environment variables, each with its default."""
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
@@ -108,6 +108,18 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         log_payload=_word(environ, "MODELYARD_LOG_PAYLOAD", ("0", "1")) == "1",
         tokens=_path(environ, "MODELYARD_TOKENS"),
     )
+
+
+def find_unknown_routes(settings: Settings, routes: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The variables that say something of a route that is none of `routes`, with that route.
+
+    >>> list(find_unknown_routes(load_settings({"WORKERS": "1,a=2,slwo=3"}), ["a", "slow"]))
+    [('WORKERS', 'slwo')]
+    """
+    for one in fields(settings):
+        value = getattr(settings, one.name)
+        if isinstance(value, PerRoute):
+            yield from ((one.name.upper(), route) for route in value.by_route if route not in routes)
 
 
 def count_workers(settings: Settings, routes: Iterable[str], *, models: int) -> int:

@@ -36,7 +36,7 @@ from modelyard.runtime.model_process import ModelProcess
 from modelyard.runtime.model_workers import ModelWorkers
 from modelyard.runtime.orders import Deed, Orders, Reply
 from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
-from modelyard.runtime.settings import Settings, count_workers, load_settings
+from modelyard.runtime.settings import Settings, count_workers, find_unknown_routes, load_settings
 from modelyard.runtime.status import ModelStatus, socket_path, write_status
 from modelyard.runtime.tokens import load_tokens
 
@@ -64,8 +64,11 @@ def main(environ: Mapping[str, str]) -> int:
         configure_logging(settings.log)
         root = Path.cwd()
         application = load_application(root, environ)
+        routes = [route for model in application.models for route in model.routes]
+        for variable, route in find_unknown_routes(settings, routes):
+            log.warning("%s names %r, which is no route here: there are %s", variable, route, ", ".join(routes))
         if settings.tokens is not None:
-            load_tokens(settings.tokens, [route for model in application.models for route in model.routes])
+            load_tokens(settings.tokens, routes)
         with open_run_dir(environ.get("MODELYARD_RUN_DIR")) as run_dir, bind(settings) as listener:
             site = Site(
                 root=root,
