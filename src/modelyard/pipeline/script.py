@@ -4,7 +4,7 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 
-from modelyard.engines.local.process import signal_group
+from modelyard.engines.local.process import signal_group, start_group
 from modelyard.errors import RunError
 from modelyard.pipeline.reporter import OnOutput
 
@@ -18,16 +18,7 @@ def run_script(command: Sequence[str], *, environ: Mapping[str, str], output: On
     for a script that can't be started.
     """
     try:
-        process = subprocess.Popen(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        process = start_group(command, environ=environ)
     except OSError as error:
         raise RunError(
             f"{command[0]} can't be run: {error.strerror}", hint=f"chmod +x {command[0]}; its first line names bash"

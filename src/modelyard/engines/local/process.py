@@ -5,6 +5,7 @@ import signal
 import subprocess
 from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 from modelyard.engines.protocols import OnOutput
@@ -37,17 +38,7 @@ def run_command(
 ) -> tuple[int, list[str]]:
     """Run a command; return its exit code and last lines. What interrupts the caller ends all of it."""
     last: deque[str] = deque(maxlen=LAST_LINES)
-    process = subprocess.Popen(
-        command,
-        env=environ,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-        pass_fds=locks,
-    )
+    process = start_group(command, environ=environ, locks=locks)
     try:
         for raw in process.stdout or ():
             line = mask_credentials(raw.rstrip("\n"))
@@ -60,6 +51,35 @@ def run_command(
     finally:
         if process.stdout:
             process.stdout.close()
+
+
+def start_group(
+    command: Sequence[str], *, environ: Mapping[str, str], locks: Sequence[int] = ()
+) -> "subprocess.Popen[str]":
+    """Start a command that leads a process group, its output a pipe. What interrupts the caller meanwhile ends it."""
+
+    def start() -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            command,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+            pass_fds=locks,
+        )
+
+    with ThreadPoolExecutor(1) as aside:  # signals interrupt the main thread alone: a Popen that is cut short is lost
+        starting = aside.submit(start)
+        try:
+            return starting.result()
+        except BaseException:
+            if starting.exception() is None:
+                with starting.result() as process:
+                    end_group(process)
+            raise
 
 
 def end_group(process: "subprocess.Popen[str]", *, grace: float = 3.0) -> None:

@@ -56,6 +56,29 @@ def test_what_interrupts_the_caller_ends_the_whole_group(tmp_path):
     assert done.is_set()
 
 
+INTERRUPTED = """
+import os, signal, subprocess, sys, time
+from modelyard.engines.local.process import run_command
+
+class Interrupted(subprocess.Popen):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        print(self.pid, flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.2)
+
+subprocess.Popen = Interrupted
+run_command(["sleep", "60"], environ=os.environ, on_output=print)
+"""
+
+
+def test_what_interrupts_the_start_of_a_command_ends_it():
+    command = [sys.executable, "-c", INTERRUPTED]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    assert "KeyboardInterrupt" in ended.stderr
+    assert start_time(int(ended.stdout)) is None
+
+
 def test_only_what_no_model_trips_over_is_inherited():
     environ = {"PATH": "/bin", "LC_ALL": "C", "PYTHONPATH": "/x", "MODEL_NAME": "x", "CUDA_VISIBLE_DEVICES": "1"}
     assert inherit(environ) == {"PATH": "/bin", "LC_ALL": "C", "CUDA_VISIBLE_DEVICES": "1"}
