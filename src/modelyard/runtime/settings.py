@@ -148,7 +148,7 @@ def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
 
 def _parse_whole(name: str, text: str, *, least: int = 1) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise InputError(f"{name} is {text!r}, not a whole number from {least} on", hint=f"set {name}={least}, or more")
+        raise InputError(f"{name} is {text!r}, not a whole number from {least} on", hint=f"write {least}, or more")
     return int(text)
 
 
@@ -166,14 +166,14 @@ def _parse_size(name: str, text: str) -> int:
 def _parse_seconds(name: str, text: str) -> float:
     value = _parse_number(text)
     if not 0.0 < value < 1e9:
-        raise InputError(f"{name} is {text!r}, not a number of seconds above 0", hint=f"set {name}=60, for a minute")
+        raise InputError(f"{name} is {text!r}, not a number of seconds above 0", hint="write 60, for a minute")
     return value
 
 
 def _parse_share(name: str, text: str) -> float:
     value = _parse_number(text)
     if not 0.0 <= value < 1e9:
-        raise InputError(f"{name} is {text!r}, not a number from 0 on", hint=f"set {name}=0, or more")
+        raise InputError(f"{name} is {text!r}, not a number from 0 on", hint="write 0, or more")
     return value
 
 

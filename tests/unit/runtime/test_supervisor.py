@@ -79,6 +79,12 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, value: str) -> None:
         load_settings({name: value})
 
 
+def test_a_wrong_setting_of_one_route_is_named_with_the_route() -> None:
+    with pytest.raises(InputError, match="^WORKERS of 'a' is '-1', not a whole number from 0 on$") as error:
+        load_settings({"WORKERS": "1,a=-1"})
+    assert error.value.hint == "write 0, or more"
+
+
 @pytest.mark.parametrize(("cores", "models", "workers"), [(2, 1, 1), (8, 1, 4), (16, 4, 2), (4, 50, 1), (64, 1, 4)])
 def test_workers_fit_the_cores(monkeypatch: pytest.MonkeyPatch, cores: int, models: int, workers: int) -> None:
     monkeypatch.setattr(settings_module, "count_cores", lambda: cores)
