@@ -80,7 +80,7 @@ def test_a_wrong_setting_is_named_with_its_value(name: str, value: str) -> None:
 
 
 def test_a_wrong_setting_of_one_route_is_named_with_the_route() -> None:
-    with pytest.raises(InputError, match="^WORKERS of 'a' is '-1', not a whole number from 0 on$") as error:
+    with pytest.raises(InputError, match=r"^WORKERS of 'a' is '-1', not a whole number from 0 on") as error:
         load_settings({"WORKERS": "1,a=-1"})
     assert error.value.hint == "write 0, or more"
 
