@@ -93,14 +93,14 @@ class TorchModel:
         if len(inputs) != len(targets) or not len(inputs):
             raise ValueError(f"{len(inputs)} rows of X and {len(targets)} of y: expected as many, and at least one")
         self._data_digest = _digest(inputs, targets)
-        losses: list[Tensor] = []
+        losses = torch.empty(N, device=self.device)
         self.module.train()
         with ProgressBar("training", total=N) as bar, self._own_randomness():
-            for batch, wanted in self._batches(inputs, targets, count=N):
-                losses.append(self._step(batch, wanted))
-                bar.advance(lambda: f"loss {losses[-1].item():.3g}")
+            for step, (batch, wanted) in enumerate(self._batches(inputs, targets, count=N)):
+                losses[step] = self._step(batch, wanted)
+                bar.advance(lambda step=step: f"loss {losses[step].item():.3g}")
         self.module.eval()
-        return self._keep(torch.stack(losses).tolist())
+        return self._keep(losses.tolist())
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the module's outputs for the rows of X."""

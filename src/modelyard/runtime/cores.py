@@ -16,7 +16,7 @@ _POOLS = (
     "VECLIB_MAXIMUM_THREADS",
 )
 # Measured with a small CNN on busy cores: threads that spin while they wait take two to seven times the time to answer,
-# two to four to train; glibc otherwise gives a batch's memory back after every call, whose page faults are half of it.
+# two to nine to train; glibc otherwise gives a batch's memory back after every call, whose page faults are half of it.
 _FRUGAL = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
