@@ -78,7 +78,8 @@ def test_json_lines_in_and_out(serve: Any) -> None:
         (b"a,b\n1\n", "text/csv; header=present", 400),
         (b"1\n{\n", "application/jsonlines", 400),
         (b"{", "application/json", 400),
-        (b"x", "application/x-npy", 415),
+        (b"x", "application/x-npy", 400),
+        (b"x", "application/x-recordio-protobuf", 415),
     ],
 )
 def test_what_it_cannot_read_is_refused(serve: Any, body: bytes, media_type: str, status: int) -> None:
@@ -88,7 +89,10 @@ def test_what_it_cannot_read_is_refused(serve: Any, body: bytes, media_type: str
 
 def test_what_it_takes_is_said_where_it_cannot_read(serve: Any) -> None:
     answer = serve(PREDICT, "echo").post("/invocations", data=b"x", content_type="application/x-recordio-protobuf")
-    assert "Content-Type: application/json or text/csv or application/jsonlines" in answer.json["detail"]
+    assert (
+        "Content-Type: application/json or text/csv or application/jsonlines or application/x-npy"
+        in answer.json["detail"]
+    )
 
 
 def test_cells_are_numbers_only_where_nothing_is_lost() -> None:

@@ -1,4 +1,4 @@
-"""SageMaker's container contract: GET /ping and POST /invocations, in JSON, JSON lines and CSV.
+"""SageMaker's container contract: GET /ping and POST /invocations, in JSON, JSON lines, CSV and NPY.
 
 https://docs.aws.amazon.com/sagemaker/latest/dg/your-algorithms-inference-code.html, and that of multi-model endpoints:
 https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
@@ -15,6 +15,7 @@ from flask import Response, request
 
 from modelyard.runtime.gateway.problems import Problem, render_problem
 from modelyard.runtime.gateway.protocols.bodies import check_coding, take_json_or_form
+from modelyard.runtime.gateway.protocols.npy import NPY, decode_npy, encode_npy
 from modelyard.runtime.gateway.protocols.protocol import (
     JSON,
     LIST,
@@ -93,12 +94,14 @@ def invoke(models: Models) -> Response:
 def invoke_model(models: Models, model: str) -> Response:
     """POST /models/<model>/invoke"""
     ask = models.admit(find_target(model, models))
-    accepted = request.accept_mimetypes.best_match((JSON, CSV, JSON_LINES), default=JSON)
+    accepted = request.accept_mimetypes.best_match((JSON, CSV, JSON_LINES, NPY), default=JSON)
     content = ask(_take_body()).body
     if accepted == JSON:
         return Response(content, mimetype=JSON)
-    encode = encode_csv if accepted == CSV else encode_json_lines
-    return Response(encode(json.loads(content)), mimetype=accepted)
+    answer = json.loads(content)
+    if accepted == NPY:
+        return Response(encode_npy(_to_rows(answer)), mimetype=NPY)
+    return Response(encode_csv(answer) if accepted == CSV else encode_json_lines(answer), mimetype=accepted)
 
 
 def find_target(target: str, models: Models) -> str:
@@ -160,9 +163,12 @@ def _find_loaded(models: Models, name: str) -> str:
 
 
 def _take_body() -> bytes:
-    if request.mimetype not in (CSV, JSON_LINES, "application/jsonl", "application/x-jsonlines"):
-        return take_json_or_form(request, keep=True, others=(CSV, JSON_LINES))
+    if request.mimetype not in (CSV, JSON_LINES, "application/jsonl", "application/x-jsonlines", NPY):
+        return take_json_or_form(request, keep=True, others=(CSV, JSON_LINES, NPY))
     check_coding(request)
+    if request.mimetype == NPY:
+        rows = decode_npy(request.get_data())
+        return json.dumps({"instances": rows if isinstance(rows, list) else [rows]}).encode()
     try:
         text = request.get_data().decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -202,8 +208,8 @@ _ONE = in_json(modelName=TEXT, modelUrl=TEXT)
 _PING = About(summary="Whether the daemon is ready", answers={"text/plain": TEXT})
 _INVOKE = About(
     summary="Ask a model",
-    body={JSON: {}, CSV: TEXT, JSON_LINES: TEXT},
-    answers={JSON: {}, CSV: TEXT, JSON_LINES: TEXT},
+    body={JSON: {}, CSV: TEXT, JSON_LINES: TEXT, NPY: TEXT},
+    answers={JSON: {}, CSV: TEXT, JSON_LINES: TEXT, NPY: TEXT},
 )
 _INVOKE_TARGET = replace(
     _INVOKE,

@@ -60,7 +60,7 @@ def decode_tensor(tensor: Any, place: str, binary: memoryview | None = None) -> 
 
 def encode_tensor(name: str, value: Any, *, as_bytes: bool) -> tuple[dict[str, Any], bytes]:
     """A value of an answer as an output, and its bytes where they are to go outside of the JSON."""
-    values, shape = _measure(value if isinstance(value, list) else [value])
+    values, shape = measure(value if isinstance(value, list) else [value])
     datatype = find_datatype(values)
     tensor: dict[str, Any] = {"name": name, "datatype": datatype, "shape": shape}
     if datatype == "BYTES" and not all(isinstance(item, str) for item in values):
@@ -204,7 +204,7 @@ def _flatten(data: Any, rank: int) -> list[Any]:
     return values
 
 
-def _measure(value: list[Any]) -> tuple[list[Any], list[int]]:
+def measure(value: list[Any]) -> tuple[list[Any], list[int]]:
     """The values of nested lists and their shape; lists that remain among the values say that it is irregular."""
     shape = [len(value)]
     while value and all(isinstance(item, list) for item in value) and len({len(item) for item in value}) == 1:

@@ -1,0 +1,112 @@
+"""Arrays in numpy's file format, as SageMaker's own predictors send and expect them, without numpy.
+
+https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+"""
+
+import ast
+import struct
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.gateway.protocols.tensors import find_datatype, measure, nest
+
+NPY = "application/x-npy"
+_MAGIC = b"\x93NUMPY"
+_LONGEST_HEADER = 4096
+_ALIGNMENT = 64
+_MAX_RANK = 32
+_CODES = {
+    **{"b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"},
+    **{"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "f2": "e", "f4": "f", "f8": "d"},
+}
+_DESCRIPTIONS = {"BOOL": ("|b1", "?"), "INT64": ("<i8", "q"), "UINT64": ("<u8", "Q"), "FP64": ("<f8", "d")}
+
+
+def decode_npy(data: bytes) -> Any:
+    """The values of an array as nested lists, NaN and infinity as None; raise Problem 400 for what is no such file.
+
+    Numbers, booleans and text (`<U8`) of any shape are taken; pickled objects never are.
+    """
+    try:
+        description, is_columnwise, shape, start = _read_header(data)
+    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError, struct.error):
+        raise Problem(400, "the body is no NPY file: send what numpy.save writes") from None
+    order, code = description[:1].replace("|", "<").replace("=", "<"), description[1:]
+    if code[:1] == "U" and code[1:].isdigit():
+        values: list[Any] = _read_texts(data[start:], int(code[1:]), prod(shape), order)
+    elif code in _CODES:
+        values = _read_numbers(data[start:], order + _CODES[code], prod(shape))
+    else:
+        hint = "send an array of numbers, booleans or text"
+        raise Problem(400, f"the array's dtype is {description!r}, which holds no plain values: {hint}")
+    if is_columnwise and values:
+        values = [values[place] for place in _find_places(shape)]
+    return nest(values, shape)
+
+
+def encode_npy(rows: list[Any]) -> bytes:
+    """Rows of numbers, booleans or text as an array; raise Problem 406 where they are none."""
+    values, shape = measure(rows)
+    datatype = find_datatype(values)
+    if datatype in _DESCRIPTIONS:
+        description, code = _DESCRIPTIONS[datatype]
+        numbers = (float("nan") if value is None else value for value in values)
+        try:
+            data = struct.pack(f"<{len(values)}{code}", *numbers)
+        except OverflowError:
+            raise Problem(406, "the answer holds a number that is too large for an array") from None
+    elif all(isinstance(value, str) for value in values):
+        width = max(map(len, values), default=1) or 1
+        description, data = f"<U{width}", "".join(value.ljust(width, "\0") for value in values).encode("utf-32-le")
+    else:
+        raise Problem(406, "the answer is no array of numbers or text: accept application/json")
+    header = f"{{'descr': '{description}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"
+    header += " " * (-(len(_MAGIC) + 4 + len(header) + 1) % _ALIGNMENT) + "\n"
+    return _MAGIC + bytes([1, 0]) + struct.pack("<H", len(header)) + header.encode() + data
+
+
+def _read_header(data: bytes) -> tuple[str, bool, Sequence[int], int]:
+    """The dtype's description, whether columns come first, the shape, and where the values begin."""
+    length = "<H" if data[6:7] == b"\1" else "<I"
+    start = len(_MAGIC) + 2 + struct.calcsize(length)
+    end = start + struct.unpack_from(length, data, len(_MAGIC) + 2)[0]
+    if not data.startswith(_MAGIC) or not start < end <= min(len(data), start + _LONGEST_HEADER):
+        raise ValueError
+    header = ast.literal_eval(data[start:end].decode().strip())
+    description, shape = header["descr"], header["shape"]
+    if not isinstance(description, str) or not isinstance(shape, tuple) or len(shape) > _MAX_RANK:
+        raise ValueError
+    if not all(type(size) is int and 0 <= size <= len(data) for size in shape):
+        raise ValueError
+    return description, bool(header["fortran_order"]), shape, end
+
+
+def _read_numbers(data: bytes, code: str, count: int) -> list[Any]:
+    _check_size(data, struct.calcsize(code) * count)
+    values = [value for (value,) in struct.iter_unpack(code, data)]
+    return [value if value - value == 0 else None for value in values] if code[-1] in "efd" else values
+
+
+def _read_texts(data: bytes, width: int, count: int, order: str) -> list[str]:
+    _check_size(data, 4 * width * count)
+    try:
+        text = data.decode("utf-32-le" if order == "<" else "utf-32-be")
+    except UnicodeDecodeError:
+        raise Problem(400, "the array holds text that is no Unicode") from None
+    return [text[width * number : width * (number + 1)].rstrip("\0") for number in range(count)]
+
+
+def _check_size(data: bytes, expected: int) -> None:
+    if len(data) != expected:
+        raise Problem(400, f"the array's shape and dtype take {expected} bytes, the body has {len(data)}")
+
+
+def _find_places(shape: Sequence[int]) -> list[int]:
+    """Where the values of an array that is written column by column are, row by row."""
+    places, stride = [0], 1
+    for size in shape:
+        places = [place + number * stride for place in places for number in range(size)]
+        stride *= size
+    return places
