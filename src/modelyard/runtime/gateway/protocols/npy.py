@@ -55,7 +55,7 @@ def encode_npy(rows: list[Any]) -> bytes:
         numbers = (float("nan") if value is None else value for value in values)
         try:
             data = struct.pack(f"<{len(values)}{code}", *numbers)
-        except OverflowError:
+        except struct.error:
             raise Problem(406, "the answer holds a number that is too large for an array") from None
     elif all(isinstance(value, str) for value in values):
         width = max(map(len, values), default=1) or 1
