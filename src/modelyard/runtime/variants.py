@@ -25,8 +25,9 @@ def choose_torch_backend(names: Mapping[str, object], environ: Mapping[str, str]
     backend = environ.get("TORCH_BACKEND")
     if not backend or "UV_TORCH_BACKEND" in environ or not any(name in names for name in TORCH):
         return []
-    wheelhouse = any(next(folder.glob("torch-*.whl"), None) for folder in find_wheelhouses(environ))
-    return [] if wheelhouse or environ.get("UV_NO_INDEX") else ["--torch-backend", backend]
+    wheels = [wheel.name for folder in find_wheelhouses(environ) for wheel in folder.glob("torch-*.whl")]
+    held = any(backend == "cpu" or "+cpu" not in wheel for wheel in wheels)
+    return [] if held or environ.get("UV_NO_INDEX") else ["--torch-backend", backend]
 
 
 def find_cpu_wheels(environ: Mapping[str, str]) -> dict[str, str]:

@@ -268,7 +268,7 @@ def test_assemble_scripts_of_both_builders_are_one():
     assert one.read_bytes() == other.read_bytes()
 
 
-def test_torch_comes_from_its_cpu_index_unless_a_wheelhouse_has_it(tmp_path):
+def test_torch_comes_from_its_own_index_unless_a_wheelhouse_has_it(tmp_path):
     environ = {"TORCH_BACKEND": "cpu"}
     assert choose_torch_backend({"torch": []}, environ) == ["--torch-backend", "cpu"]
     assert choose_torch_backend({"six": []}, environ) == []
@@ -279,6 +279,10 @@ def test_torch_comes_from_its_cpu_index_unless_a_wheelhouse_has_it(tmp_path):
     assert choose_torch_backend({"torch": []}, environ) == ["--torch-backend", "cpu"]
     (tmp_path / "torch-2.13.0+cpu-cp311-cp311-linux_x86_64.whl").touch()
     assert choose_torch_backend({"torch": []}, environ) == []
+    cuda = environ | {"TORCH_BACKEND": "cu130"}
+    assert choose_torch_backend({"torch": []}, cuda) == ["--torch-backend", "cu130"]
+    (tmp_path / "torch-2.13.0+cu130-cp311-cp311-linux_x86_64.whl").touch()
+    assert choose_torch_backend({"torch": []}, cuda) == []
 
 
 def test_cpu_wheel_is_one_for_the_target_s_python_and_machine(tmp_path):
