@@ -104,8 +104,8 @@ def test_several_lists_are_columns_of_text(serve: Any) -> None:
     assert np.load(BytesIO(answer.data)).tolist() == [["<=50K", "a"], [">50K", ""]]
 
 
-@pytest.mark.parametrize(("route", "reason"), [("odd", "accept application/json"), ("huge", "too large")])
-def test_an_answer_that_is_no_array_is_406(serve: Any, route: str, reason: str) -> None:
+@pytest.mark.parametrize("route", ["odd", "huge"])
+def test_an_answer_that_is_no_array_is_406(serve: Any, route: str) -> None:
     answer = serve(PREDICT, route).post("/invocations", json={}, headers={"Accept": NPY})
     assert answer.status_code == 406
-    assert reason in answer.json["detail"]
+    assert "accept application/json" in answer.json["detail"]

@@ -183,6 +183,12 @@ def test_outputs_go_out_as_bytes_where_they_are_asked_for() -> None:
     assert encode_tensor("p", ["a"], as_bytes=True)[1] == b"\x01\x00\x00\x00a"
 
 
+def test_a_number_that_no_datatype_holds_goes_out_as_text() -> None:
+    tensor, data = encode_tensor("p", [10**400], as_bytes=True)
+    assert (tensor["datatype"], tensor["parameters"]["content_type"]) == ("BYTES", "application/json")
+    assert decode_bytes(memoryview(data), "p") == [str(10**400)]
+
+
 @given(st.lists(st.text()))
 def test_bytes_tensors_read_back(values: list[str]) -> None:
     assert decode_bytes(memoryview(encode_bytes(values)), "x") == values

@@ -8,6 +8,7 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 import base64
 import json
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
@@ -97,7 +98,7 @@ def find_datatype(values: Sequence[Any]) -> str:
         return "INT64" if max(values) < 1 << 63 else ("UINT64" if min(values) >= 0 else "FP64")
     if not kinds <= {int, float, type(None)} or kinds == {type(None)}:
         return "BYTES"
-    return "FP64"
+    return "FP64" if all(value is None or abs(value) <= sys.float_info.max for value in values) else "BYTES"
 
 
 def parameters_of(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
