@@ -98,9 +98,11 @@ class TorchModel:
         with ProgressBar("training", total=N) as bar, self._own_randomness():
             for step, (batch, wanted) in enumerate(self._batches(inputs, targets, count=N)):
                 losses[step] = self._step(batch, wanted)
-                bar.advance(lambda step=step: f"loss {losses[step].item():.3g}")
+                bar.advance(lambda done=step + 1: f"loss {self._checked(losses[:done])[-1].item():.3g}")
         self.module.eval()
-        return self._keep(losses.tolist())
+        taken: list[float] = self._checked(losses).tolist()
+        self.losses += taken
+        return taken
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the module's outputs for the rows of X."""
@@ -195,11 +197,13 @@ class TorchModel:
         """Leave the caller's random numbers as they were."""
         return torch.random.fork_rng(devices=[self.device.index] if self.device.type == "cuda" else [])
 
-    def _keep(self, losses: list[float]) -> list[float]:
-        for step, loss in enumerate(losses, start=self.steps - len(losses) + 1):
-            if not math.isfinite(loss):
-                raise ArithmeticError(f"the loss is {loss} in step {step}: use a smaller learning rate")
-        self.losses += losses
+    def _checked(self, losses: Tensor) -> Tensor:
+        """Return the losses of the last steps; raise ArithmeticError for one that is not finite."""
+        wrong = losses.isfinite().logical_not().nonzero()
+        if len(wrong):
+            number = int(wrong[0])
+            step = self.steps - len(losses) + 1 + number
+            raise ArithmeticError(f"the loss is {losses[number].item()} in step {step}: use a smaller learning rate")
         return losses
 
     def _encode(self) -> bytes:

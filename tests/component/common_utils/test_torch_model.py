@@ -1,5 +1,6 @@
 """TorchModel: repeatable, going on exactly where it stopped, and files that can be trusted."""
 
+import itertools
 import json
 import re
 from functools import partial
@@ -202,6 +203,14 @@ def test_a_loss_that_runs_away_is_an_error(data):
     model = make_model(optimizer=partial(torch.optim.SGD, lr=1e20))
     with pytest.raises(ArithmeticError, match=r"the loss is (nan|inf) in step \d+"):
         model.fit(*data, N=20)
+
+
+def test_a_loss_that_runs_away_ends_training_when_progress_is_shown(data, monkeypatch):
+    monkeypatch.setattr("time.monotonic", partial(next, itertools.count(step=5)))
+    model = make_model(optimizer=partial(torch.optim.SGD, lr=1e20))
+    with pytest.raises(ArithmeticError, match=r"in step \d+"):
+        model.fit(*data, N=1000)
+    assert model.steps < 100
 
 
 def test_progress_shows_the_loss(data, capsys):
