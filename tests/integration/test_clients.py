@@ -172,6 +172,14 @@ def test_requests_on_one_connection_are_answered_in_order(start_daemon: StartDae
     assert bodies[1:] == [b"%d" % number for number in range(200)]
 
 
+def test_requests_that_are_sent_far_ahead_wait_for_the_one_before(start_daemon: StartDaemon) -> None:
+    daemon = start(start_daemon)
+    state = b"GET /livez HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 8000 + b"\r\n\r\n"
+    answer = exchange(daemon, post(b"0.3", route=b"nap", close=False) + 20 * state + post(b"1"))
+    bodies = [part.split(b"HTTP/1.1")[0].strip() for part in answer.split(b"\r\n\r\n")[1:]]
+    assert bodies == [b"null", *20 * [b'{"live":true}'], b"1"]
+
+
 def test_chunks_and_expect_and_http_1_0_work(start_daemon: StartDaemon) -> None:
     daemon = start(start_daemon)
     chunked = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -250,7 +250,7 @@ class Client:
     def _close(self) -> None:
         if self._sock.fileno() < 0:
             return
-        self._worker.selector.unregister(self._sock)
+        self._listen(0)
         self._sock.close()
         self._worker.clients.discard(self)
         self._in.clear()
@@ -261,9 +261,15 @@ class Client:
             self._call = None
 
     def _listen(self, events: int) -> None:
-        if events != self._events:
-            self._events = events
-            self._worker.selector.modify(self._sock, events or selectors.EVENT_WRITE, self._handle)
+        before, self._events = self._events, events
+        if before == events:
+            return
+        if before and events:
+            self._worker.selector.modify(self._sock, events, self._handle)
+        elif before:
+            self._worker.selector.unregister(self._sock)
+        elif events:
+            self._worker.selector.register(self._sock, events, self._handle)
 
     def _format(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> bytes:
         connection = "close" if self._is_last or self._worker.is_stopping else "keep-alive"
