@@ -43,7 +43,7 @@ class Connection:
         """Read what has arrived; the connection is closed afterwards where the peer hung up or broke the protocol."""
         try:
             data = self.sock.recv(_CHUNK)
-            self.is_open = bool(data)
+            self.is_open = self.is_open and bool(data)
             self._reader.feed(data)
             jobs = []
             while (frame := self._reader.next_frame()) is not None:
@@ -86,6 +86,7 @@ class Connection:
                 self.sock.sendall(data)
             except OSError:
                 self.is_open = False
+                self.hang_up()  # half an answer may have left: nothing may follow it
 
 
 class Job:
@@ -123,7 +124,7 @@ class Inbox:
         """`limit` bounds the queue; `show_waiting` is told how long it is."""
         self._listener: socket.socket | None = None
         self._lifeline = lifeline
-        self._limit = limit
+        self._limit = self._room = limit
         self._max_body = max_body
         self._show_waiting = show_waiting
         self._waiting: deque[Job] = deque()
@@ -153,8 +154,10 @@ class Inbox:
         """Wait for the next request that is wanted; None when there will be no more."""
         while True:
             with self._receiving():
+                self._room = self._limit + 1  # what comes first is not one that waits
                 while not self._waiting and not self._is_over:
                     self._handle_events(None)
+                self._room = self._limit
             if not self._waiting:
                 return None
             job = self._waiting.popleft()
@@ -225,7 +228,7 @@ class Inbox:
 
     def _receive(self, connection: Connection) -> None:
         for job in connection.receive():
-            if len(self._waiting) < self._limit + (not self._is_computing):  # what comes first is not one that waits
+            if len(self._waiting) < self._room:
                 self._waiting.append(job)
                 self._has_new = True
             else:
@@ -239,9 +242,9 @@ class Inbox:
     def _stop(self) -> None:
         if self._listener is None:
             os._exit(0)
-        self._is_stopping = True
         self._selector.unregister(self._lifeline)
         self._accept(self._listener)  # who connected and was not seen yet is sent away in good order
+        self._is_stopping = True
         for connection in self._connections:
             connection.say_bye()
 

@@ -130,14 +130,14 @@ class Backend:
             sock,
             self._selector,
             self._unsent,
-            on_bye=lambda: self._retire(path),
+            on_bye=lambda link: self._retire(path, link),
             on_end=lambda link, untaken: self._forget(path, link, untaken),
         )
         return link
 
-    def _retire(self, path: Path) -> None:
-        link = self._links.pop(path, None)
-        if link is not None:
+    def _retire(self, path: Path, link: "Link") -> None:
+        if self._links.get(path) is link:
+            del self._links[path]
             self._retiring.add(link)
 
     def _forget(self, path: Path, link: "Link", untaken: list[Call]) -> None:
@@ -158,7 +158,7 @@ class Link:
         selector: selectors.BaseSelector,
         unsent: list["Link"],
         *,
-        on_bye: Callable[[], None],
+        on_bye: Callable[["Link"], None],
         on_end: Callable[["Link", list[Call]], None],
     ) -> None:
         self.calls: dict[int, Call] = {}
@@ -227,6 +227,7 @@ class Link:
     def _handle(self, events: int) -> None:
         if events & selectors.EVENT_WRITE:
             self.flush()
+            self._end_when_idle()
         if not events & selectors.EVENT_READ:
             return
         try:
@@ -244,7 +245,7 @@ class Link:
     def _take(self, frame: Frame) -> None:
         if "bye" in frame.header:
             self._is_retiring = True
-            self._on_bye()
+            self._on_bye(self)
         else:
             call = self.calls.pop(frame.header.get("n", 0), None)
             if call is not None:
