@@ -3,15 +3,16 @@
 import os
 import signal
 import subprocess
+import threading
 from collections import deque
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 
 from modelyard.engines.protocols import OnOutput
 from modelyard.network import mask_credentials
 
 LAST_LINES = 30
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _KEPT = {
     "PATH",
     "HOME",
@@ -58,28 +59,42 @@ def start_group(
 ) -> "subprocess.Popen[str]":
     """Start a command that leads a process group, its output a pipe. What interrupts the caller meanwhile ends it."""
 
-    def start() -> "subprocess.Popen[str]":
-        return subprocess.Popen(
-            command,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-            pass_fds=locks,
-        )
+    process = None
+    try:
+        with _interrupts_deferred():  # a Popen that is cut short is lost, and its process goes on
+            process = subprocess.Popen(
+                command,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                pass_fds=locks,
+            )
+    except BaseException:
+        if process is not None:
+            with process:
+                end_group(process)
+        raise
+    return process
 
-    with ThreadPoolExecutor(1) as aside:  # signals interrupt the main thread alone: a Popen that is cut short is lost
-        starting = aside.submit(start)
-        try:
-            return starting.result()
-        except BaseException:
-            if starting.exception() is None:
-                with starting.result() as process:
-                    end_group(process)
-            raise
+
+@contextmanager
+def _interrupts_deferred() -> Iterator[None]:
+    """Let what interrupts this process do so at the end."""
+    came: list[int] = []
+    is_main = threading.current_thread() is threading.main_thread()  # Python lets no other handle signals
+    numbers = [each for each in _INTERRUPTS if is_main and callable(signal.getsignal(each))]
+    handlers = {each: signal.signal(each, lambda number, _: came.append(number)) for each in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def end_group(process: "subprocess.Popen[str]", *, grace: float = 3.0) -> None:
