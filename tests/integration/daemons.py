@@ -42,6 +42,7 @@ class Daemon:
             "MODELYARD_RUN_DIR": str(self.run_dir),
             "HOST": "127.0.0.1",
             "PORT": "0",
+            "WORKERS": "1",  # a model, however many cores there are
             **environ,
         }
         with self._log.open("wb") as log:

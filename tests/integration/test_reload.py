@@ -247,7 +247,7 @@ def test_a_worker_over_its_memory_limit_is_replaced(start_daemon: StartDaemon) -
 
 def test_several_workers_of_a_model_share_its_requests(start_daemon: StartDaemon) -> None:
     source = "import os, time\ndef who(msg):\n    time.sleep(0.1)\n    return os.getpid()"
-    daemon = start_daemon({"p.py": source}, ROUTES="who:p:who", WORKERS="3").wait_ready()
+    daemon = start_daemon({"p.py": source}, ROUTES="who:p:who", WORKERS="3", PRELOAD="0").wait_ready()
     assert about_route(daemon, "who")["workers"] == 3
     seen: set[int] = set()
     deadline = time.monotonic() + 20
