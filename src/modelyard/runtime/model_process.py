@@ -167,7 +167,7 @@ class ModelProcess(Process):
 
     @property
     def limit(self) -> float:
-        """Seconds that a request may run."""
+        """Seconds that a request may run, on whichever of its routes."""
         return max(self._site.settings.request_timeout[route] for route in self._model.routes)
 
     def _spawn(self, control: int, clock: int, output: int) -> Child:

@@ -32,8 +32,9 @@ class Route:
         self.call = call
         self.plan: Plan | None = None
         self.unbatched: str | None = None
-        self.answer_schema: dict[str, Any] = {}
         """Why requests share no call; None where they do."""
+        self.answer_schema: dict[str, Any] = {}
+        """The JSON Schema of its answer to the test instances; empty where there is none."""
         self.fails = False
         """Whether the test instances are more than it can take."""
         self.size = size

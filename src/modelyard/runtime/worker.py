@@ -48,7 +48,7 @@ def main(settings: Mapping[str, Any]) -> int:
     has `size` and `wait` by route, and the `tolerance`; of the routes in `must_answer`, one that fails them ends it.
     `timeout` has the seconds that a call may take, by route.
     Two descriptors are inherited: `control` (a socket that takes lines of JSON; its end is the order to stop) and
-    `clock` (a file that shows since when a request runs). One that `is_first` tells what it has imported.
+    `clock` (a file that shows when the running call has to end). One that `is_first` tells what it has imported.
     """
     _settle_in(settings)
     control = socket.socket(fileno=settings["control"])

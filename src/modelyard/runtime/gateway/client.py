@@ -104,7 +104,7 @@ class WorkerClient:
             raise
         except OSError:
             kept.close()
-            self.close()  # the others lead to the same worker, which has gone
+            self.close()  # the others may lead to the same worker, which has gone
             return self._send_over_new(request, timeout)
         return kept
 

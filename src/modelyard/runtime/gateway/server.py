@@ -93,11 +93,11 @@ class EventWorker(Worker):  # type: ignore[misc]
                 key.data(events)
             for _ in range(len(self._done)):
                 self._done.popleft()()
-            self.hot.flush()
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + _TICK
                 self._tick(now)
+            self.hot.flush()
             if self.is_stopping and (not self.clients or now >= stop_at):
                 return
 
