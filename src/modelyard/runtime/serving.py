@@ -9,7 +9,7 @@ from typing import Any
 
 from modelyard.runtime.batching import Call, MismatchError, Plan
 from modelyard.runtime.inbox import Answer, Connection, Inbox, Job
-from modelyard.runtime.values import from_json_bytes, to_json_bytes
+from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
 
 _MISMATCHES = 3
 _SOON = 0.005
@@ -182,10 +182,8 @@ class Server:
 def decode(job: Job, plan: Plan) -> Decoded | None:
     """Read a request as one that can share a call; None where it is another, or no JSON."""
     try:
-        payload = from_json_bytes(job.body)
+        payload, enveloped = open_envelope(from_json_bytes(job.body))
     except (ValueError, RecursionError):
         return None
-    enveloped = isinstance(payload, dict) and "payload" in payload
-    payload = payload["payload"] if enveloped else payload
     kind = plan.find_kind(payload)
     return None if kind is None else Decoded(job, payload, kind, enveloped=enveloped)

@@ -48,6 +48,16 @@ def to_json_bytes(value: Any) -> bytes:
         return _ENCODER.encode(_to_plain(value)).encode()
 
 
+def open_envelope(body: Any) -> tuple[Any, bool]:
+    """The payload of a decoded body, and whether that is an envelope: an object with the key `payload`.
+
+    >>> open_envelope({"payload": [1]}), open_envelope([1])
+    (([1], True), ([1], False))
+    """
+    is_envelope = isinstance(body, dict) and "payload" in body
+    return (body["payload"] if is_envelope else body), is_envelope
+
+
 def _to_plain(value: Any, depth: int = 0) -> Any:
     """Rebuild `value` of dict, list, str, int, float, bool and None."""
     if depth > _MAX_DEPTH:

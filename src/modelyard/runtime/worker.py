@@ -32,7 +32,7 @@ from modelyard.runtime.schemas import infer_schema, limit_schema
 from modelyard.runtime.serving import Route, Server
 from modelyard.runtime.stamps import take_stamp
 from modelyard.runtime.taken import Taken
-from modelyard.runtime.values import from_json_bytes, to_json_bytes
+from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
 
 Function = Callable[[Message], Any]
 LOAD_FAILED = 3
@@ -164,10 +164,9 @@ def read_instances(path: str | None) -> Any:
     if path is None:
         raise UnsafeError("the model has no test instances")
     try:
-        payload = parse_body(Path(path).read_bytes())
+        return open_envelope(parse_body(Path(path).read_bytes()))[0]
     except (OSError, ValueError, RecursionError) as error:
         raise UnsafeError(f"the test instances cannot be read: {error}") from None
-    return payload["payload"] if isinstance(payload, dict) and "payload" in payload else payload
 
 
 def answer_job(function: Function, job: Job) -> tuple[dict[str, Any], bytes]:
@@ -185,12 +184,10 @@ def answer(function: Function, body: bytes, header: Mapping[str, Any] = {}) -> t
     A body with the key `payload` is an envelope and is answered by one. `header` is the request's.
     """
     try:
-        payload = parse_body(body)
+        payload, enveloped = open_envelope(parse_body(body))
     except (ValueError, RecursionError) as error:
         return {"status": 400, "detail": f"the body is no JSON: {error or 'nested too deep'}"}, b""
-    enveloped = isinstance(payload, dict) and "payload" in payload
     try:
-        payload = payload["payload"] if enveloped else payload
         message = Message(payload, request_id=header.get("id"), traceparent=header.get("traceparent"))
         content = to_json_bytes(function(message))
     except BaseException as error:

@@ -6,6 +6,7 @@ from typing import Any
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.schemas import infer_schema, limit_schema
+from modelyard.runtime.values import open_envelope
 
 _PROBLEMS = {
     400: "The body is no JSON",
@@ -81,7 +82,7 @@ def _describe_route(fleet: Fleet, route: str, answer: dict[str, Any], *, is_open
     example = fleet.example(route)
     body: dict[str, Any] = {"schema": {}}
     if example is not None:
-        payload = example["payload"] if isinstance(example, dict) and "payload" in example else example
+        payload, _ = open_envelope(example)
         body = {"schema": _or_envelope(infer_schema(payload)), "example": example}
     problems = _PROBLEMS if is_open else {**_PROBLEMS, **_REFUSALS}
     described: dict[str, Any] = {
