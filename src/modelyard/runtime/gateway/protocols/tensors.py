@@ -98,7 +98,8 @@ def find_datatype(values: Sequence[Any]) -> str:
         return "INT64" if max(values) < 1 << 63 else ("UINT64" if min(values) >= 0 else "FP64")
     if not kinds <= {int, float, type(None)} or kinds == {type(None)}:
         return "BYTES"
-    return "FP64" if all(value is None or abs(value) <= sys.float_info.max for value in values) else "BYTES"
+    is_beyond = any(type(value) is int and abs(value) > sys.float_info.max for value in values)
+    return "BYTES" if is_beyond else "FP64"
 
 
 def parameters_of(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
