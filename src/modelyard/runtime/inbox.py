@@ -129,7 +129,7 @@ class Inbox:
         self._show_waiting = show_waiting
         self._waiting: deque[Job] = deque()
         self._has_new = False
-        """Whether a request has come since all were offered."""
+        """Whether one waits that has not been offered since the last one was taken."""
         self._selector = selectors.DefaultSelector()
         self._connections: set[Connection] = set()
         self._is_stopping = False
@@ -158,9 +158,10 @@ class Inbox:
                 while not self._waiting and not self._is_over:
                     self._handle_events(None)
                 self._room = self._limit
-            if not self._waiting:
-                return None
-            job = self._waiting.popleft()
+                if not self._waiting:
+                    return None
+                job = self._waiting.popleft()
+                self._has_new = bool(self._waiting)
             self._show_waiting(len(self._waiting))
             if job.is_wanted:
                 return job

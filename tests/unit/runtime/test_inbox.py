@@ -56,6 +56,24 @@ def test_the_request_in_hand_is_not_one_that_waits(tmp_path: Path, pair: tuple[s
     assert [(header["n"], header["status"]) for header in refused] == [(3, 429), (4, 429)]
 
 
+def test_what_one_call_left_is_offered_to_the_next(tmp_path: Path, pair: tuple[socket.socket, socket.socket]) -> None:
+    inbox = Inbox(pair[0], limit=8, max_body=100, show_waiting=lambda _: None)
+    path = tmp_path / "w.sock"
+    with listen(str(path)) as listener, socket.socket(socket.AF_UNIX) as client:
+        inbox.open(listener)
+        client.connect(str(path))
+        client.sendall(request(1) + request(2) + request(3))
+        first = inbox.take()
+        assert first
+        with first.connection.sock:
+            inbox.offer_waiting(lambda job: False)
+            second = inbox.take()
+            assert second
+            offered: list[int] = []
+            inbox.offer_waiting(lambda job: offered.append(job.number) is None)
+    assert (first.number, second.number, offered) == (1, 2, [3])
+
+
 def test_nothing_follows_half_an_answer(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     connection = Connection(ours, max_body=100)
