@@ -38,6 +38,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     routes = ",".join(item for item in ROUTES.split(",") if not item.startswith("broken"))
     environ = {"ROUTES": routes, "MODELYARD_TOKENS": str(folder / "tokens"), "MAX_BODY": "100000"}
     environ["DEFAULT_ROUTE"] = "income"
+    environ["PRELOAD"] = "0"  # no fork takes the place of a process that is to stay
     started = Daemon(folder, application_files(), environ).wait_ready()
     yield started
     assert started.stop() == 0
