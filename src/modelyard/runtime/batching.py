@@ -69,7 +69,7 @@ class Plan:
         return [_cut(self.form, answer, end - count, end) for count, end in zip(counts, accumulate(counts))]
 
     def _has_same_others(self, payload: Mapping[str, Any]) -> bool:
-        return all(key in payload and is_alike(payload[key], value) for key, value in self._others.items())
+        return all(key in payload and find_distance(payload[key], value) == 0.0 for key, value in self._others.items())
 
     def _fit(self, kind: Hashable) -> Hashable | None:
         try:
@@ -131,19 +131,25 @@ def _is_huge(value: Any) -> bool:
     return type(value) is int and not -(2**63) <= value < 2**63
 
 
-def is_alike(one: Any, other: Any, *, tolerance: float = 0.0) -> bool:
-    """Tell whether two answers are equal, floats within `tolerance`."""
+def find_distance(one: Any, other: Any) -> float:
+    """How far two answers are apart: by their floats, relative to those above 1; by infinity where more differs.
+
+    >>> find_distance({"score": [2.0, 0.5]}, {"score": [2.5, 0.5]})
+    0.2
+    >>> find_distance(["a"], ["b"])
+    inf
+    """
     if isinstance(one, float) or isinstance(other, float):
         if not isinstance(one, (int, float)) or not isinstance(other, (int, float)):
-            return False
-        return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
+            return math.inf
+        return abs(one - other) / max(1.0, abs(one), abs(other))
     if type(one) is not type(other):
-        return False
+        return math.inf
     if isinstance(one, list):
-        return len(one) == len(other) and all(is_alike(a, b, tolerance=tolerance) for a, b in zip(one, other))
+        return max(map(find_distance, one, other), default=0.0) if len(one) == len(other) else math.inf
     if isinstance(one, dict):
-        return list(one) == list(other) and all(is_alike(one[k], other[k], tolerance=tolerance) for k in one)
-    return bool(one == other)
+        return find_distance(list(one.values()), list(other.values())) if list(one) == list(other) else math.inf
+    return 0.0 if one == other else math.inf
 
 
 def _learn_kind(ask: Call, rows: Sequence[Any], others: Mapping[str, Any], *, size: int, tolerance: float) -> Plan:
@@ -155,7 +161,7 @@ def _learn_kind(ask: Call, rows: Sequence[Any], others: Mapping[str, Any], *, si
     form = _learn_form([(1, single) for single in singles] + [(2, ask(two)), (3, ask(three))])
     if not _has_rows(form):
         raise UnsafeError("no part of the answer has an entry for each instance")
-    if all(is_alike(single, singles[0], tolerance=tolerance) for single in singles):
+    if all(find_distance(single, singles[0]) <= tolerance for single in singles):
         raise UnsafeError("all test instances are answered alike, so whose answer is whose can't be verified")
     plan = Plan(form=form, kinds=[kind_of(first)], others=others)
     many = list(islice(cycle(range(len(rows))), max(size, 2)))
@@ -169,9 +175,10 @@ def _verify(plan: Plan, answer: Any, singles: Sequence[Any], *, tolerance: float
         parts = plan.split(answer, [1] * len(singles))
     except MismatchError as error:
         raise UnsafeError(f"{error}, when {len(singles)} instances are sent at once") from None
-    for part, single in zip(parts, singles):
-        if not is_alike(part, single, tolerance=tolerance):
-            raise UnsafeError(f"an instance is answered differently among {len(singles)} than alone")
+    distance = max(map(find_distance, parts, singles))
+    if distance > tolerance:
+        by = "" if distance == math.inf else f", by {distance:.1g} (BATCH_TOLERANCE is {tolerance:g})"
+        raise UnsafeError(f"an instance is answered differently among {len(singles)} than alone{by}")
 
 
 def _group_by_kind(rows: Sequence[Any]) -> list[list[Any]]:

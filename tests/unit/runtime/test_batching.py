@@ -48,7 +48,9 @@ def test_noise_of_the_last_digits_is_within_the_tolerance_and_no_more() -> None:
         return [row[0] * (1 + 1e-9 * len(rows)) for row in rows]
 
     assert verify(noisy)
-    with pytest.raises(UnsafeError, match="differently among"):
+    with pytest.raises(UnsafeError, match=r"differently among 2 than alone, by 1e-09 \(BATCH_TOLERANCE is 1e-12\)"):
+        verify(noisy, tolerance=1e-12)
+    with pytest.raises(UnsafeError, match="BATCH_TOLERANCE is 0"):
         verify(noisy, tolerance=0.0)
 
 
