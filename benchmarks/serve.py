@@ -42,6 +42,7 @@ PACKAGES = {
     "models": ["flask", "gunicorn", "scikit-learn", "pandas", "xgboost-cpu", "catboost"],
     "mlserver": ["mlserver", "uvloop<0.22", "scikit-learn", "pandas", "xgboost-cpu"],
 }
+CALM = 1.0  # what the last load left in a peer's queue is answered before the next begins
 PORTS = {"daemon": 5981, "flask": 5982, "mlserver": 5983}
 
 
@@ -91,6 +92,7 @@ class Bench:
                 runs: dict[str, list[dict[str, float]]] = {peer: [] for peer in taking}
                 for _ in range(self.rounds):
                     for peer in taking:
+                        time.sleep(CALM)
                         runs[peer].append(self.load(peer, model, count))
                 for peer, found in runs.items():
                     yield {
