@@ -235,7 +235,7 @@ async def be_slow(load: Load, *, silent: bool) -> None:
     with suppress(OSError):
         _, writer = await asyncio.open_connection("127.0.0.1", PORT)
         for byte in b"POST /double HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"a" * 3600:
-            if load.is_over:
+            if load.is_over or writer.is_closing():  # the daemon has had enough of it
                 break
             if not silent:
                 writer.write(bytes([byte]))
