@@ -142,7 +142,10 @@ def find_distance(one: Any, other: Any) -> float:
     if isinstance(one, float) or isinstance(other, float):
         if not isinstance(one, (int, float)) or not isinstance(other, (int, float)):
             return math.inf
-        return abs(one - other) / max(1.0, abs(one), abs(other))
+        try:
+            return abs(one - other) / max(1.0, abs(one), abs(other))
+        except OverflowError:  # an integer that is larger than any float
+            return math.inf
     if type(one) is not type(other):
         return math.inf
     if isinstance(one, list):

@@ -180,10 +180,10 @@ class Server:
 
 
 def decode(job: Job, plan: Plan) -> Decoded | None:
-    """Read a request as one that can share a call; None where it is another, or no JSON."""
+    """Read a request as one that can share a call; None where it is another, no JSON, or nested too deep."""
     try:
         payload, enveloped = open_envelope(from_json_bytes(job.body))
+        kind = plan.find_kind(payload)
     except (ValueError, RecursionError):
         return None
-    kind = plan.find_kind(payload)
     return None if kind is None else Decoded(job, payload, kind, enveloped=enveloped)
