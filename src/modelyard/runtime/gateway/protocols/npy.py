@@ -10,18 +10,18 @@ from math import prod
 from typing import Any
 
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.gateway.protocols.tensors import find_datatype, measure, nest
+from modelyard.runtime.gateway.protocols.tensors import find_datatype, measure, nest, pack, unpack
 
 NPY = "application/x-npy"
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 4096
 _ALIGNMENT = 64
 _MAX_RANK = 32
-_CODES = {
-    **{"b1": "?", "i1": "b", "i2": "h", "i4": "i", "i8": "q"},
-    **{"u1": "B", "u2": "H", "u4": "I", "u8": "Q", "f2": "e", "f4": "f", "f8": "d"},
+_DATATYPES = {
+    **{"b1": "BOOL", "i1": "INT8", "i2": "INT16", "i4": "INT32", "i8": "INT64"},
+    **{"u1": "UINT8", "u2": "UINT16", "u4": "UINT32", "u8": "UINT64", "f2": "FP16", "f4": "FP32", "f8": "FP64"},
 }
-_DESCRIPTIONS = {"BOOL": ("|b1", "?"), "INT64": ("<i8", "q"), "UINT64": ("<u8", "Q"), "FP64": ("<f8", "d")}
+_DESCRIPTIONS = {"BOOL": "|b1", "INT64": "<i8", "UINT64": "<u8", "FP64": "<f8"}
 
 
 def decode_npy(data: bytes) -> Any:
@@ -36,8 +36,9 @@ def decode_npy(data: bytes) -> Any:
     order, code = description[:1].replace("|", "<").replace("=", "<"), description[1:]
     if code[:1] == "U" and code[1:].isdigit():
         values: list[Any] = _read_texts(data[start:], int(code[1:]), prod(shape), order)
-    elif code in _CODES:
-        values = _read_numbers(data[start:], order + _CODES[code], prod(shape))
+    elif code in _DATATYPES:
+        _check_size(data[start:], int(code[1:]) * prod(shape))
+        values = unpack(data[start:], _DATATYPES[code], "the array", order=order)
     else:
         hint = "send an array of numbers, booleans or text"
         raise Problem(400, f"the array's dtype is {description!r}, which holds no plain values: {hint}")
@@ -51,8 +52,7 @@ def encode_npy(rows: list[Any]) -> bytes:
     values, shape = measure(rows)
     datatype = find_datatype(values)
     if datatype in _DESCRIPTIONS:
-        description, code = _DESCRIPTIONS[datatype]
-        data = struct.pack(f"<{len(values)}{code}", *(float("nan") if value is None else value for value in values))
+        description, data = _DESCRIPTIONS[datatype], pack(values, datatype)
     elif all(isinstance(value, str) for value in values):
         width = max(map(len, values), default=1) or 1
         description, data = f"<U{width}", "".join(value.ljust(width, "\0") for value in values).encode("utf-32-le")
@@ -77,12 +77,6 @@ def _read_header(data: bytes) -> tuple[str, bool, Sequence[int], int]:
     if not all(type(size) is int and 0 <= size <= len(data) for size in shape):
         raise ValueError
     return description, bool(header["fortran_order"]), shape, end
-
-
-def _read_numbers(data: bytes, code: str, count: int) -> list[Any]:
-    _check_size(data, struct.calcsize(code) * count)
-    values = [value for (value,) in struct.iter_unpack(code, data)]
-    return [value if value - value == 0 else None for value in values] if code[-1] in "efd" else values
 
 
 def _read_texts(data: bytes, width: int, count: int, order: str) -> list[str]:

@@ -51,7 +51,7 @@ def decode_tensor(tensor: Any, place: str, binary: memoryview | None = None) -> 
         values = _flatten(_read_field(tensor, "data", object, place), len(shape))
         values = _check_values(values, datatype, place)
     else:
-        values = decode_bytes(binary, place) if datatype == "BYTES" else _unpack(binary, datatype, place)
+        values = decode_bytes(binary, place) if datatype == "BYTES" else unpack(binary, datatype, place)
     if len(values) != prod(shape):
         raise Problem(400, f"{place}: the shape {shape} takes {prod(shape)} values, the data has {len(values)}")
     if parameters_of(tensor, place).get("content_type") == JSON_TEXT:
@@ -70,7 +70,7 @@ def encode_tensor(name: str, value: Any, *, as_bytes: bool) -> tuple[dict[str, A
         values = [json.dumps(item, separators=(",", ":")) for item in values]
     if not as_bytes:
         return {**tensor, "data": values}, b""
-    data = encode_bytes(values) if datatype == "BYTES" else _pack(values, datatype)
+    data = encode_bytes(values) if datatype == "BYTES" else pack(values, datatype)
     return {**tensor, "parameters": {**tensor.get("parameters", {}), BINARY_SIZE: len(data)}}, data
 
 
@@ -144,6 +144,24 @@ def encode_bytes(values: Sequence[str]) -> bytes:
     return b"".join(part for value in encoded for part in (_LENGTH.pack(len(value)), value))
 
 
+def unpack(data: bytes | memoryview, datatype: str, place: str, *, order: str = "<") -> list[Any]:
+    """The numbers in bytes of an order, `<` or `>`; NaN and infinity are None. Raises Problem 400 for half a number."""
+    code = _CODES[datatype]
+    size = struct.calcsize(f"{order}{code}")
+    if len(data) % size:
+        raise Problem(400, f"{place}: {len(data)} bytes are no whole number of {datatype} values")
+    values = struct.unpack(f"{order}{len(data) // size}{code}", data)
+    if code in "efd":
+        return [value if value - value == 0 else None for value in values]
+    return list(values)
+
+
+def pack(values: Sequence[Any], datatype: str) -> bytes:
+    """The bytes of numbers, of which None is NaN."""
+    numbers = [float("nan") if value is None else value for value in values]
+    return struct.pack(f"<{len(numbers)}{_CODES[datatype]}", *numbers)
+
+
 def _describe_output(schema: Mapping[str, Any]) -> dict[str, Any]:
     shape = []
     while schema.get("type") == "array":
@@ -152,22 +170,6 @@ def _describe_output(schema: Mapping[str, Any]) -> dict[str, Any]:
     kinds = schema.get("type", "object")
     datatype = _BY_KIND.get(kinds if isinstance(kinds, str) else " ".join(sorted(set(kinds) - {"null"})), "BYTES")
     return {"datatype": datatype, "shape": shape or [1]}
-
-
-def _unpack(data: memoryview, datatype: str, place: str) -> list[Any]:
-    code = _CODES[datatype]
-    size = struct.calcsize(f"<{code}")
-    if len(data) % size:
-        raise Problem(400, f"{place}: {len(data)} bytes are no whole number of {datatype} values")
-    values = struct.unpack(f"<{len(data) // size}{code}", data)
-    if code in "efd":
-        return [value if value - value == 0 else None for value in values]
-    return list(values)
-
-
-def _pack(values: Sequence[Any], datatype: str) -> bytes:
-    numbers = [float("nan") if value is None else value for value in values]
-    return struct.pack(f"<{len(numbers)}{_CODES[datatype]}", *numbers)
 
 
 def _read_field(tensor: Any, name: str, kind: type[Any], place: str) -> Any:
