@@ -34,9 +34,9 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from applications import RUN, lay_out
 from serve import CACHE, has_environment
 
-ROOT = Path(__file__).resolve().parents[1]
 PORT = 5986
 _SETTLING = 5.0  # the worker that came first is replaced by a fork
 TRUE = {200, 429, 502, 503, 504}
@@ -246,41 +246,26 @@ async def be_slow(load: Load, *, silent: bool) -> None:
 @contextmanager
 def daemon(root: Path) -> "Iterator[subprocess.Popen[bytes]]":
     """Run a daemon while inside."""
-    environments = root / "environments"
-    environments.mkdir(parents=True)
-    for name in ("default", "gateway"):
-        (environments / name).symlink_to(CACHE / "models")
-    (root / ".s2i").mkdir()
+    root.mkdir(parents=True)
     instances = json.dumps({"instances": [[1], [2], [3]]})
     models = []
     for name, routes in NAMES.items():
         (root / f"{name}.json").write_text(instances if name == "good" else "{}")  # nothing hangs or leaks at warm-up
-        models.append(
-            {"name": name, "path": ".", "environment": "default", "routes": routes, "instances": f"{name}.json"}
-        )
-    document = {"schema": 1, "name": "faults", "kind": "predict", "models": models}
-    (root / ".s2i" / "application.json").write_text(json.dumps(document))
+        models.append({"name": name, "routes": routes, "instances": f"{name}.json"})
     (root / "good.py").write_text(GOOD)
     (root / "bad.py").write_text(BAD)
+    functions = [
+        f"{route}:{name}:{'work' if route == 'narrow' else route}" for name, routes in NAMES.items() for route in routes
+    ]
     environ: Mapping[str, str] = {
         **os.environ,
-        "APP_ROOT": str(root),
-        "MODELYARD_LIB": str(ROOT / "src"),
-        "MODELYARD_ENVIRONMENTS": str(environments),
-        "ROUTES": ",".join(
-            f"{route}:{name}:{'work' if route == 'narrow' else route}"
-            for name, routes in NAMES.items()
-            for route in routes
-        ),
-        "HOST": "127.0.0.1",
-        "PORT": str(PORT),
+        **lay_out(root, models, prefix=CACHE / "models", routes=",".join(functions), port=PORT),
         "REQUEST_TIMEOUT": "2",
         "MEMORY_LIMIT": "leak=400M",
         "BATCH_SIZE": "64,narrow=1,compute=1,hang=1,leak=1,pid=1",
     }
-    script = ROOT / "builders" / "daemon" / "s2i" / "bin" / "run"
     with (root / "log").open("wb") as log:
-        process = subprocess.Popen(["bash", str(script)], env=environ, stdout=log, stderr=log)
+        process = subprocess.Popen(RUN, env=environ, stdout=log, stderr=log)
     try:
         wait_until_ready()
         yield process

@@ -31,9 +31,9 @@ from statistics import median
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from applications import ROOT, RUN, lay_out
 from shapes import SETTLING, SHAPES, stopping, wait_ready
 
-ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "benchmarks" / "peers"
 DATA = ROOT / "projects" / "finance_income_prediction" / "data" / "adult_income-prepped.csv"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modelyard-benchmarks"
@@ -138,27 +138,13 @@ class Bench:
     def start_daemon_of(self, functions: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Our daemon, as the builder image's run script starts it, with a model for each route."""
         root = Path(tempfile.mkdtemp(prefix="daemon-", dir=self.folder))
-        environments = root / "environments"
-        environments.mkdir()
-        for name in ("default", "gateway"):
-            (environments / name).symlink_to(CACHE / "models")
         for name in ("adult", "daemon_app"):
             shutil.copy(PEERS / f"{name}.py", root)
-        (root / ".s2i").mkdir()
-        common = {"path": ".", "environment": "default", "instances": "instances.json"}
-        entries = [{"name": route, "routes": [route], **common} for route in functions]
-        document = {"schema": 1, "name": "benchmark", "kind": "predict", "models": entries}
-        (root / ".s2i" / "application.json").write_text(json.dumps(document))
         (root / "instances.json").write_text(json.dumps({"instances": self.rows[:5]}))
-        environ = {
-            "APP_ROOT": str(root),
-            "MODELYARD_LIB": str(ROOT / "src"),
-            "MODELYARD_ENVIRONMENTS": str(environments),
-            "ROUTES": ",".join(f"{route}:daemon_app:{function}" for route, function in functions.items()),
-            "HOST": "127.0.0.1",
-            "PORT": str(PORTS["daemon"]),
-        }
-        return self.start("daemon", ["bash", ROOT / "builders" / "daemon" / "s2i" / "bin" / "run"], environ)
+        models = [{"name": route, "routes": [route], "instances": "instances.json"} for route in functions]
+        routes = ",".join(f"{route}:daemon_app:{function}" for route, function in functions.items())
+        environ = lay_out(root, models, prefix=CACHE / "models", routes=routes, port=PORTS["daemon"])
+        return self.start("daemon", RUN, environ)
 
     def start_flask(self, model: str) -> subprocess.Popen[bytes]:
         """Plain Flask + gunicorn with two sync workers."""

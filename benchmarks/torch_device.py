@@ -17,7 +17,6 @@ import json
 import math
 import os
 import random
-import signal
 import socket
 import subprocess
 import sys
@@ -31,7 +30,9 @@ from statistics import median
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-ROOT = Path(__file__).resolve().parents[1]
+from applications import ROOT, RUN, lay_out
+from shapes import stopping
+
 PEERS = ROOT / "benchmarks" / "peers"
 SIDES = {"cnn": (28, 28, 1), "resnet50": (56, 56, 3)}
 CLIENTS = 4
@@ -101,37 +102,23 @@ def serve_daemon(model: str, body: bytes, environ: dict[str, str]) -> Iterator[i
     with tempfile.TemporaryDirectory(prefix="torch-device-") as name:
         folder = Path(name)
         port = free_port()
-        command = ["bash", str(ROOT / "builders" / "daemon" / "s2i" / "bin" / "run")]
-        ours = {**environ, **lay_out_daemon(folder, model), "PORT": str(port)}
-        with serving(command, folder, ours, f"http://127.0.0.1:{port}/{model}", body):
+        ours = {**environ, **lay_out_daemon(folder, model, port)}
+        with serving(RUN, folder, ours, f"http://127.0.0.1:{port}/{model}", body):
             with urlopen(f"http://127.0.0.1:{port}/routes", timeout=10) as response:
                 print(f"{model}: batching is {json.load(response)['routes'][0]['batching']}", flush=True)
             yield port
 
 
-def lay_out_daemon(folder: Path, model: str) -> dict[str, str]:
+def lay_out_daemon(folder: Path, model: str, port: int) -> dict[str, str]:
     """Lay an application out, and return the variables with which the daemon serves it."""
-    environments = folder / "environments"
-    environments.mkdir()
-    for name in ("default", "gateway"):
-        (environments / name).symlink_to(sys.prefix)
-    (folder / ".s2i").mkdir()
-    entry = {"name": model, "routes": [model], "path": ".", "environment": "default", "instances": "instances.json"}
-    document = {"schema": 1, "name": "benchmark", "kind": "predict", "models": [entry]}
-    (folder / ".s2i" / "application.json").write_text(json.dumps(document))
     instances = [json.loads(other)["instances"][0] for other in make_bodies(model)[:4]]
     (folder / "instances.json").write_text(json.dumps({"instances": instances}))
     functions = "\n".join(f"def {name}(msg): return predict({name!r}, msg.payload)" for name in SIDES)
     (folder / "torch_app.py").write_text(f"from torch_nets import predict\n{functions}\n")
-    return {
-        "APP_ROOT": str(folder),
-        "MODELYARD_LIB": str(ROOT / "src"),
-        "MODELYARD_ENVIRONMENTS": str(environments),
-        "ROUTES": f"{model}:torch_app:{model}",
-        "HOST": "127.0.0.1",
-        # Cards convolve with other algorithms for other batches, in 19 bits (TF32): the third digit differs.
-        "BATCH_TOLERANCE": "1e-2",
-    }
+    models = [{"name": model, "routes": [model], "instances": "instances.json"}]
+    variables = lay_out(folder, models, prefix=sys.prefix, routes=f"{model}:torch_app:{model}", port=port)
+    # Cards convolve with other algorithms for other batches, in 19 bits (TF32): the third digit differs.
+    return {**variables, "BATCH_TOLERANCE": "1e-2"}
 
 
 @contextmanager
@@ -149,7 +136,7 @@ def serving(command: list[str], folder: Path, environ: dict[str, str], url: str,
     """Run a server that answers while inside."""
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log, process_group=0)
-    try:
+    with stopping(process):
         deadline = time.monotonic() + 300
         while True:
             with suppress(URLError, OSError):
@@ -159,10 +146,6 @@ def serving(command: list[str], folder: Path, environ: dict[str, str], url: str,
                 raise SystemExit(f"{url} does not answer\n{(folder / 'log').read_text()[-3000:]}")
             time.sleep(0.2)
         yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
 
 
 def ask(url: str, body: bytes) -> dict[str, list[list[float]]]:

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from torch_device import free_port
 
 from modelyard.network import read_network_profile
 from modelyard.runtime.installation import install_requirements
@@ -212,13 +213,6 @@ def await_answer(url: str) -> None:
         except OSError:
             time.sleep(0.1)
     sys.exit(f"{url} does not answer")
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":
