@@ -102,6 +102,15 @@ def test_a_bug_is_not_hidden(monkeypatch):
         cli.main(["images"])
 
 
+@pytest.fixture
+def hang_up():
+    """How the process takes SIGHUP, put back afterwards; the tests may run under nohup themselves."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hang_up")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_through_every_finally(modelyard, monkeypatch, number):
     cleaned = []
@@ -117,6 +126,7 @@ def test_a_signal_leaves_through_every_finally(modelyard, monkeypatch, number):
     assert cleaned == [True]
 
 
+@pytest.mark.usefixtures("hang_up")
 def test_nohup_is_respected(modelyard, monkeypatch):
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     modelyard("images")
