@@ -11,7 +11,7 @@ from modelyard.codegen.render import render
 from modelyard.codegen.tree import GeneratedFile, GeneratedTree, write_tree
 from modelyard.errors import WorkspaceError
 from modelyard.house import house_root
-from modelyard.workspace import COMBINED, ModelDirectory, Workspace, as_container_name
+from modelyard.workspace import COMBINED, ModelDirectory, Workspace, as_container_name, find_workspace
 
 Framework = Literal["sklearn", "xgboost", "catboost", "torch"]
 
@@ -40,9 +40,10 @@ _NOT_A_MODEL = frozenset({COMBINED, "common_utils", "data", "models"})
 def init_workspace(path: Path) -> Workspace:
     """Make a workspace at `path`: the house, a Makefile, a README, a .gitignore and an empty projects/.
 
-    Raises WorkspaceError where anything of that is already there.
+    Raises WorkspaceError where anything of that is already there, and inside the projects/ of another workspace.
     """
     root = path.resolve()
+    _check_no_workspace(root)
     for name in (*HOUSE, *_WORKSPACE_FILES):
         _check_free(root / name)
     (root / "projects").mkdir(parents=True, exist_ok=True)
@@ -101,6 +102,20 @@ def _copy(source: Path, target: Path) -> None:
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     else:
         shutil.copy2(source, target)
+
+
+def _check_no_workspace(root: Path) -> None:
+    try:
+        found = find_workspace(root)
+    except WorkspaceError:
+        return
+    if root == found.root or root.is_relative_to(found.projects_root):
+        where = "this is a workspace already" if root == found.root else f"already in the workspace {found.root}"
+        raise WorkspaceError(
+            f"{root}: {where}",
+            hint="add to it: modelyard new project NAME, or modelyard new model PROJECT NAME; "
+            "or name another folder: modelyard init FOLDER",
+        )
 
 
 def _check_free(path: Path) -> None:

@@ -60,6 +60,15 @@ def test_init_writes_over_nothing(tmp_path, name):
     assert files_below(tmp_path) == {name} and path.read_text() == "mine"
 
 
+@pytest.mark.parametrize(("folder", "said"), [("", "this is a workspace already"), ("projects/mine", "already in")])
+def test_init_in_a_workspace_names_it_and_what_to_do_instead(workspace, folder, said):
+    before = files_below(workspace.root)
+    with pytest.raises(WorkspaceError, match=said) as raised:
+        init_workspace(workspace.root / folder)
+    assert str(workspace.root) in raised.value.message and "modelyard new project" in (raised.value.hint or "")
+    assert files_below(workspace.root) == before
+
+
 def test_init_takes_a_folder_that_has_other_things_in_it(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     assert init_workspace(tmp_path).projects() == ()
