@@ -1,7 +1,7 @@
 """The daemon's figures beside its peers', measured in turns in one run.
 
     .venv/bin/python benchmarks/serve.py [--seconds 5] [--rounds 3] [--connections 1 16 64] [--models lr rf xgb]
-                                         [--peers daemon flask mlserver] [--shapes one memory routes] [--json]
+                                         [--peers daemon flask mlserver] [--shapes one memory routes calls] [--json]
 
 Requests per second and latencies of one row a request, sent by wrk: our daemon, plain Flask + gunicorn with two sync
 workers as people write it, and MLServer with adaptive batching where it can be installed. `gateway` is our daemon with
@@ -9,7 +9,8 @@ a function that returns its input, beside plain Flask that does nothing. Figures
 the median of the rounds, the peers take turns within a round, and what counts are the ratios.
 
 With `--shapes`, other figures in their place: `one` connection's latency above the bare function's and beside Flask's,
-the `memory` of four models beside Flask's (proportional set sizes), and fifty `routes`.
+the `memory` of four models beside Flask's (proportional set sizes), fifty `routes`, and how a worker's time is shared
+between its `calls` and what lies between them.
 
 The environments are made once, by uv, in ~/.cache/modelyard-benchmarks.
 """

@@ -24,9 +24,11 @@ _BARE = """
 import json, sys, time
 from adult import predict
 rows = json.load(open(sys.argv[2]))["instances"]
+count = int(sys.argv[3])
 taken = []
 for number in range(400):
-    body = json.dumps({"instances": [rows[number % len(rows)]]})
+    at = number * count % (len(rows) - count)
+    body = json.dumps({"instances": rows[at : at + count]})
     started = time.perf_counter()
     json.dumps({"predictions": predict(sys.argv[1], json.loads(body)["instances"])})
     taken.append(time.perf_counter() - started)
@@ -38,8 +40,9 @@ def measure_one_connection(bench: "Bench") -> Mapping[str, float]:
     """Latencies of one connection: the model's above the bare function, and the gateway's beside Flask's."""
     runs = []
     for _ in range(bench.rounds):
-        with bench.servers(["daemon", "flask"], "lr"):
-            bare, daemon = time_bare(bench, "lr"), bench.load("daemon", "lr", 1)
+        with bench.servers(["daemon"], "lr"):
+            before, daemon, after = time_bare(bench, "lr"), bench.load("daemon", "lr", 1), time_bare(bench, "lr")
+            bare = (before + after) / 2
         with bench.servers(["daemon", "flask"], "gateway"):
             gateway, flask = bench.load("daemon", "gateway", 1), bench.load("flask", "gateway", 1)
         runs.append(
@@ -100,14 +103,52 @@ def measure_many_routes(bench: "Bench") -> Mapping[str, float]:
     return _median(runs)
 
 
-SHAPES = {"one": measure_one_connection, "memory": measure_memory, "routes": measure_many_routes}
+def measure_calls(bench: "Bench") -> Mapping[str, float]:
+    """Where a worker's time goes: the rows that share a call, what it takes there and alone, and the time between."""
+    runs = []
+    for _ in range(bench.rounds):
+        run = {}
+        for model, connections in (("lr", 1), ("lr", 16), ("rf", 16)):
+            with bench.servers(["daemon"], model):
+                before, started = read_calls(), time.monotonic()
+                bench.load("daemon", model, connections)
+                elapsed = time.monotonic() - started
+                calls, seconds, rows = (after - then for after, then in zip(read_calls(), before, strict=True))
+            each = {
+                "rows a call": rows / calls,
+                "ms a call": seconds / calls * 1e3,
+                "ms bare": time_bare(bench, model, round(rows / calls)),
+                "ms between calls": (elapsed - seconds) / calls * 1e3,
+                "rows/s inside calls": rows / seconds,
+            }
+            run |= {f"{model}, {connections} connections: {name}": value for name, value in each.items()}
+        runs.append(run)
+    return _median(runs)
 
 
-def time_bare(bench: "Bench", name: str) -> float:
-    """The median milliseconds of the function alone."""
+SHAPES = {
+    "one": measure_one_connection,
+    "memory": measure_memory,
+    "routes": measure_many_routes,
+    "calls": measure_calls,
+}
+
+
+def time_bare(bench: "Bench", name: str, rows: int = 1) -> float:
+    """The median milliseconds of the function alone, for so many rows."""
     instances = bench.folder / "bare.json"
     instances.write_text(json.dumps({"instances": bench.rows}))
-    return float(bench.run_python(_BARE, name, str(instances)))
+    return float(bench.run_python(_BARE, name, str(instances), str(rows)))
+
+
+def read_calls() -> tuple[float, float, float]:
+    """How many calls the daemon's models have had, their seconds, and the requests in them."""
+    from serve import PORTS
+
+    with urlopen(f"http://127.0.0.1:{PORTS['daemon']}/metrics", timeout=5) as response:
+        values = dict(line.rsplit(" ", 1) for line in response.read().decode().splitlines() if line[0] != "#")
+    names = ("call_seconds_count", "call_seconds_sum", "batch_size_sum")
+    return tuple(sum(float(v) for k, v in values.items() if k.startswith(f"modelyard_{name}")) for name in names)
 
 
 def load_and_weigh(bench: "Bench", process: "subprocess.Popen[bytes]", peer: str, models: tuple[str, ...]) -> float:
