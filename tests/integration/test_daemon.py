@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
+from modelyard.runtime.status import read_status
 from tests.integration.daemons import RUN, Daemon, StartDaemon, is_alive, starting_daemons, wait_until
 
 pytestmark = pytest.mark.integration
@@ -257,6 +258,32 @@ def test_requests_that_a_killed_worker_had_not_begun_are_answered_by_the_next(
     for thread in (first, *others):
         thread.join()
     assert Counter(statuses) == {502: 1, 200: 8}
+
+
+@pytest.mark.parametrize("path", ["echo", "v1/models/echo:predict"])
+def test_requests_that_wait_for_a_worker_that_is_killed_before_its_first_call_are_answered_by_the_next(
+    start_daemon: StartDaemon, path: str
+) -> None:
+    daemon = start_daemon({"predict.py": GOOD}, ROUTES="echo:predict:echo").wait_ready()
+    statuses: list[int] = []
+    (status,) = read_status(daemon.run_dir).values()
+    (worker,) = status.pids
+    os.kill(worker, signal.SIGSTOP)
+    threads = [threading.Thread(target=lambda: statuses.append(daemon.post(path, 7)[0])) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: in_flight(daemon) >= 4)
+    os.kill(worker, signal.SIGKILL)
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 4
+
+
+def in_flight(daemon: Daemon) -> float:
+    """How many requests have arrived and are not answered yet."""
+    page = daemon.request("GET", "/metrics")[1].decode()
+    lines = (line for line in page.splitlines() if line.startswith("modelyard_requests_in_flight{"))
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
 def queue_depth(daemon: Daemon) -> float:

@@ -12,23 +12,30 @@ import struct
 from collections.abc import Collection
 from pathlib import Path
 
-_HEAD = struct.Struct("=QQ")
+_IDLE = struct.Struct("=Q")
+_HEAD = struct.Struct("=QQQ")
 
 
 class Taken:
-    """What one worker shows; the file is its own from the first request on."""
+    """What one worker shows; the requests in the file are its own from the first one on.
+
+    Before, they are those of its predecessor, which may still answer some. So the file says, too, who has begun none.
+    """
 
     def __init__(self, socket: Path, *, most: int) -> None:
         """At most so many requests are in its hands at once."""
-        size = struct.calcsize(f"={most + 2}Q")
+        size = struct.calcsize(f"={most + 3}Q")
         with _path(socket).open("a+b") as file:
             file.truncate(max(size, file.seek(0, os.SEEK_END)))
             self._memory = mmap.mmap(file.fileno(), size)
         self._pid = os.getpid()
+        _IDLE.pack_into(self._memory, 0, self._pid)
 
     def show(self, numbers: Collection[int]) -> None:
         """Show the requests that are begun now, in place of those before, which are answered."""
-        struct.pack_into(f"={len(numbers) + 2}Q", self._memory, 0, self._pid, len(numbers), *numbers)
+        if _IDLE.unpack_from(self._memory) == (self._pid,):
+            _IDLE.pack_into(self._memory, 0, 0)
+        struct.pack_into(f"={len(numbers) + 2}Q", self._memory, _IDLE.size, self._pid, len(numbers), *numbers)
 
 
 def read_taken(address: str) -> frozenset[int] | None:
@@ -39,10 +46,12 @@ def read_taken(address: str) -> frozenset[int] | None:
     socket, _, pid = address.rpartition(".")
     try:
         data = _path(Path(socket)).read_bytes()
-        owner, count = _HEAD.unpack_from(data)
+        idle, owner, count = _HEAD.unpack_from(data)
         numbers = struct.unpack_from(f"={count}Q", data, _HEAD.size)
     except (OSError, struct.error):
         return None
+    if str(idle) == pid:
+        return frozenset()
     return frozenset(numbers) if str(owner) == pid else None
 
 

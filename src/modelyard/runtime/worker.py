@@ -67,6 +67,7 @@ def main(settings: Mapping[str, Any]) -> int:
         report(control, state="failed", reason=describe_failure(error))
         return LOAD_FAILED
     settle_memory()
+    taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
     inbox.open(listen(settings["socket"]))
     seconds = round(time.monotonic() - started, 3)
     report(
@@ -80,7 +81,6 @@ def main(settings: Mapping[str, Any]) -> int:
         answers={name: route.answer_schema for name, route in routes.items()},
     )
     publish_metrics(functions, Path(settings["socket"]))
-    taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
     Server(inbox, routes, clock.running, counts.count_call, taken.show).run()
     return 0
 
