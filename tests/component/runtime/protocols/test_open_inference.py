@@ -212,6 +212,23 @@ def test_infer_asks_the_model_with_floats_where_floats_are_declared(client: Any)
     assert answer.json == {"model_name": "total", "model_version": "1", "id": "1", "outputs": [output]}
 
 
+@pytest.mark.parametrize(
+    ("shown", "status", "error"),
+    [
+        ([1.5], 400, "no output 'nope': refuse answers with predictions"),
+        ({"label": 1, "score": 2}, 400, "no output 'nope': refuse answers with label, score"),
+        ({str(key): 1 for key in range(200)}, 422, "no such colour"),
+    ],
+)
+def test_an_unknown_output_is_refused_before_the_call_where_the_outputs_are_known(
+    client: Any, shown: Any, status: int, error: str
+) -> None:
+    answers = {"refuse": infer_schema(shown)}
+    write_status(client.run_dir, [ModelStatus(name="m", state="ready", answers=answers)])
+    response = client.post("/v2/models/refuse/infer", json={"inputs": [X], "outputs": [{"name": "nope"}]})
+    assert (response.status_code, response.json["error"]) == (status, error)
+
+
 def test_a_client_may_name_the_one_version(client: Any) -> None:
     for path in ("", "/ready"):
         assert client.get(f"/v2/models/echo/versions/1{path}").json == client.get(f"/v2/models/echo{path}").json

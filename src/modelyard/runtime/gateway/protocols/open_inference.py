@@ -5,7 +5,7 @@ Triton's extensions: model_repository and binary_tensor_data.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,9 +106,7 @@ def arrange_payload(values: Mapping[str, Any], *, as_records: bool = False) -> d
 def encode_answer(answer: Any, inference: Inference, model: str) -> tuple[bytes, bytes]:
     """The answer's JSON, and the bytes that follow it; each key of an object is an output. Raises Problem 400."""
     results = answer if isinstance(answer, dict) else {"predictions": answer}
-    unknown = [name for name in inference.outputs if name not in results]
-    if unknown:
-        raise Problem(400, f"no output {unknown[0]!r}: {model} answers with {', '.join(results)}")
+    check_outputs(inference, results, model)
     outputs, parts = [], []
     for name in inference.outputs or results:
         tensor, data = encode_tensor(name, results[name], as_bytes=inference.is_binary(name))
@@ -123,12 +121,22 @@ def encode_answer(answer: Any, inference: Inference, model: str) -> tuple[bytes,
     return json.dumps(document, separators=(",", ":")).encode(), b"".join(parts)
 
 
+def check_outputs(inference: Inference, known: Iterable[str], model: str) -> None:
+    """Raise Problem 400 where an output is asked for that is not among the `known` ones."""
+    names = list(known)
+    unknown = [name for name in inference.outputs if name not in names]
+    if unknown:
+        raise Problem(400, f"no output {unknown[0]!r}: {model} answers with {', '.join(names)}")
+
+
 def infer(models: Models, model: str, version: str = VERSION) -> Response:
     """POST /v2/models/<model>[/versions/1]/infer"""
     check_version(models, model, version)
     ask = models.admit(model)
     check_coding(request)
     inference = decode_request(request.get_data(), _read_header_length())
+    if inference.outputs and (known := _describe_outputs(models, model)):
+        check_outputs(inference, (output["name"] for output in known), model)
     content = ask(json.dumps(inference.payload).encode()).body
     head, tail = encode_answer(json.loads(content), inference, model)
     if not tail:
@@ -164,7 +172,7 @@ def show_model(models: Models, model: str, version: str = VERSION) -> Response:
         tensor, _ = encode_tensor("instances", instances, as_bytes=False)
         del tensor["data"]
         inputs = [{**tensor, "shape": [-1, *tensor["shape"][1:]]}]
-    outputs = describe_outputs(models.status(model).answers.get(model) or {})
+    outputs = _describe_outputs(models, model)
     about = {"name": model, "versions": [VERSION], "platform": "modelyard", "inputs": inputs, "outputs": outputs}
     return answer_json(about)
 
@@ -211,6 +219,11 @@ def unload_model(models: Models, model: str) -> Response:
     """POST /v2/repository/models/<model>/unload"""
     models.order("unload", model)
     return answer_json({})
+
+
+def _describe_outputs(models: Models, model: str) -> list[dict[str, Any]]:
+    """The outputs of the model's answer to its test instances; empty where nobody knows them."""
+    return describe_outputs(models.status(model).answers.get(model) or {})
 
 
 def _decode_inputs(tensors: list[Any], rest: memoryview) -> dict[str, Any]:

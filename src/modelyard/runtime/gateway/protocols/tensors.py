@@ -77,10 +77,12 @@ def encode_tensor(name: str, value: Any, *, as_bytes: bool) -> tuple[dict[str, A
 def describe_outputs(schema: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The outputs of a model whose answer to its test instances has this JSON Schema; -1 stands for any size.
 
+    None are known of a schema that names no keys: that of a table by key, or one that says nothing.
+
     >>> describe_outputs({"type": "array", "items": {"type": "array", "items": {"type": "number"}}})
     [{'name': 'predictions', 'datatype': 'FP64', 'shape': [-1, -1]}]
     """
-    if not schema:
+    if not schema or "additionalProperties" in schema:
         return []
     answers = schema.get("properties", {"predictions": schema})
     return [{"name": name, **_describe_output(answer)} for name, answer in answers.items()]
