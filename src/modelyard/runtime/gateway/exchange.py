@@ -6,13 +6,12 @@ import socket
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
 
 from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, find_chunked_end, parse_head
 from modelyard.runtime.gateway.links import Call
-from modelyard.runtime.gateway.problems import Problem, render_problem
+from modelyard.runtime.gateway.problems import Problem, find_phrase, render_problem
 
 if TYPE_CHECKING:
     from modelyard.runtime.gateway.server import EventWorker
@@ -275,23 +274,13 @@ class Client:
         connection = "close" if self._is_last or self._worker.is_stopping else "keep-alive"
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers if name != "Connection")
         head = (
-            f"HTTP/1.1 {_STATUS_LINES[status]}\r\nServer: gunicorn\r\nDate: {_date()}\r\nConnection: {connection}\r\n"
+            f"HTTP/1.1 {status} {find_phrase(status)}\r\n"
+            f"Server: gunicorn\r\nDate: {_date()}\r\nConnection: {connection}\r\n"
             f"{lines}Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode("latin-1") + body
 
 
-class _StatusLines(dict[int, str]):
-    def __missing__(self, status: int) -> str:
-        try:
-            line = f"{status} {HTTPStatus(status).phrase}"
-        except ValueError:
-            line = f"{status} Error"
-        self[status] = line
-        return line
-
-
-_STATUS_LINES = _StatusLines()
 _date_made = (0, "")
 
 

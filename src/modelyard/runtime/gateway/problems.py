@@ -2,6 +2,7 @@
 
 import json
 import logging
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -94,7 +95,7 @@ def render_problem(problem: Problem, request_id: str) -> Response:
     """Make the answer."""
     document = {
         "type": "about:blank",
-        "title": _title(problem.status),
+        "title": find_phrase(problem.status),
         "status": problem.status,
         "detail": problem.detail,
         "request_id": request_id,
@@ -103,7 +104,13 @@ def render_problem(problem: Problem, request_id: str) -> Response:
     return Response(json.dumps(document), problem.status, headers=problem.headers, mimetype="application/problem+json")
 
 
-def _title(status: int) -> str:
+@cache
+def find_phrase(status: int) -> str:
+    """The standard phrase of a status.
+
+    >>> find_phrase(404), find_phrase(499)
+    ('Not Found', 'Error')
+    """
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Any
 from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
 from gunicorn.http.parser import RequestParser  # type: ignore[import-untyped]
 
-from modelyard.runtime.gateway.problems import IN_THE_LOG, IS_GONE, Problem, render_problem
+from modelyard.runtime.gateway.problems import IN_THE_LOG, IS_GONE, Problem, find_phrase, render_problem
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,12 @@ def run_app(
         environ[IS_GONE] = is_gone
         if worker.is_stopping or is_last:
             response.force_close()
-        content = worker.wsgi(environ, response.start_response)
+
+        def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            code = int(status[:3])
+            return response.start_response(f"{code} {find_phrase(code)}", headers, exc_info)  # Flask's are upper-case
+
+        content = worker.wsgi(environ, start_response)
         try:
             for part in content:
                 response.write(part)
@@ -63,5 +68,5 @@ def _describe(status: int, detail: str) -> bytes:
     request_id = secrets.token_hex(8)
     response = render_problem(Problem(status, detail), request_id)
     body = response.get_data()
-    head = f"HTTP/1.1 {response.status}\r\nContent-Type: {response.mimetype}\r\nX-Request-Id: {request_id}\r\n"
-    return f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    about = f"Content-Type: {response.mimetype}\r\nContent-Length: {len(body)}\r\nX-Request-Id: {request_id}\r\n"
+    return f"HTTP/1.1 {status} {find_phrase(status)}\r\n{about}Connection: close\r\n\r\n".encode() + body
