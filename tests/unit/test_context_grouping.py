@@ -145,7 +145,8 @@ def test_a_single_model_takes_its_python_along(combined, tmp_path):
         for name in ("new", "old")
     )
     assert (plain.environments[0].python, pinned.environments[0].python) == (None, "3.12")
-    assert (pinned.source / ".python-version").read_text() == "3.12\n"
+    assert pinned.environments[0].asked == "projects/mix/old/.python-version:2 asks for Python 3.12"
+    assert (plain.environments[0].asked, (pinned.source / ".python-version").is_file()) == ("", True)
     assert not (pinned.source / "mix/old/.python-version").exists()
     assert plain.dependencies_digest != pinned.dependencies_digest
 

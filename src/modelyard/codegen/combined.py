@@ -26,7 +26,8 @@ from modelyard.requirements import (
     merge_requirements,
     read_requirements,
 )
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE
+from modelyard.runtime.application import DEFAULT_ENVIRONMENT
+from modelyard.runtime.pythons import PYTHON_VERSION_FILE, describe_asked
 from modelyard.workspace import CombinedDirectory, ModelDirectory, Workspace, describe
 
 PREDICT, ENVIRONMENT, SETUP, MAKEFILE = map(PurePosixPath, ("predict.py", ".s2i/environment", "setup.sh", "Makefile"))
@@ -148,11 +149,13 @@ def _read_needs(workspace: Workspace, combined: CombinedDirectory) -> tuple[Need
 
 def _read_needs_of(workspace: Workspace, model: ModelDirectory, name: str) -> Needs:
     path = model.requirements("predict")
+    shown = describe(path, root=workspace.root)
     return Needs(
         name=name,
-        lines=read_requirements(path, shown=describe(path, root=workspace.root), origin=name),
+        lines=read_requirements(path, shown=shown, origin=name),
         python=model.python_version,
         python_file=describe(model.path / PYTHON_VERSION_FILE, root=workspace.root),
+        asked=describe_asked(model.path, environment=DEFAULT_ENVIRONMENT, requirements_file=shown),
     )
 
 

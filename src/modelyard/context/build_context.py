@@ -10,7 +10,7 @@ from modelyard.context.requirements import requirement_lines
 from modelyard.errors import InputError
 from modelyard.runtime.environment import read_environment
 from modelyard.runtime.groups import find_environments, name_requirements
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE, read_python_version
+from modelyard.runtime.pythons import PYTHON_VERSION_FILE, describe_asked, read_python_version
 from modelyard.workspace import ENVIRONMENT_FILE, Kind
 
 CONTEXT_FILE = "context.json"
@@ -45,6 +45,11 @@ class ContextEnvironment:
     """The file of the workspace that they come from, as errors name it."""
     digest: str
     """sha256 of setup.sh, the Python version and the requirements."""
+
+    @property
+    def asked(self) -> str:
+        """What asks for its Python, as errors say it; empty where nothing does."""
+        return describe_asked(self.folder, environment=self.name, requirements_file=self.requirements_file)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -68,7 +68,8 @@ def stage_model(
     plan = Plan()
     _plan_model(plan, model, package)
     _plan_requirements(plan, model.requirements(kind), model.path / SETUP)
-    _plan_python(plan, ROOT, model.python_version)
+    if model.python_version is not None:
+        plan.copy(model.path / PYTHON_VERSION_FILE, PurePosixPath(PYTHON_VERSION_FILE))
     _plan_shared(plan, workspace, {model.project})
     if with_models:
         _plan_binaries(plan, model)
@@ -141,11 +142,6 @@ def _plan_requirements(plan: Plan, requirements: Path, setup: Path) -> None:
         plan.copy(setup, SETUP)
 
 
-def _plan_python(plan: Plan, folder: PurePosixPath, version: str | None) -> None:
-    if version is not None:
-        plan.write(folder / PYTHON_VERSION_FILE, f"{version}\n")
-
-
 def _plan_environments(plan: Plan, combined: CombinedDirectory) -> dict[ModelDirectory, str]:
     """Stage what describes each environment but `default`'s requirements; return which one each model runs in."""
     names = {model: model.path.relative_to(combined.path.parent).as_posix() for model in combined.models}
@@ -154,7 +150,8 @@ def _plan_environments(plan: Plan, combined: CombinedDirectory) -> dict[ModelDir
         return dict.fromkeys(names, DEFAULT_ENVIRONMENT)
     for group in grouping.groups:
         folder = ROOT if group.name == DEFAULT_ENVIRONMENT else GROUPS / group.name
-        _plan_python(plan, folder, group.python)
+        if group.python is not None:
+            plan.write(folder / PYTHON_VERSION_FILE, f"{group.python}\n")
         if group.name != DEFAULT_ENVIRONMENT:
             path = combined.path / group.requirements
             if not path.is_file():

@@ -83,13 +83,15 @@ def _environ(context: BuildContext) -> Mapping[str, str]:
 
 def _write(lock: Lock, environ: Mapping[str, str], *, upgrade: bool) -> None:
     kept = lock.path.read_text(encoding="utf-8") if lock.path.is_file() and not upgrade else ""
+    environment = lock.environment
     pins = pin_requirements(
-        lock.environment.requirements,
+        environment.requirements,
         python=lock.python,
         platform=lock.platform,
-        file=lock.environment.requirements_file,
+        file=environment.requirements_file,
         environ=environ,
         before=kept,
+        asked=environment.asked,
     )
     part = lock.path.with_name(f".{lock.path.name}.part")
     part.write_text(lock.format(pins), encoding="utf-8")

@@ -20,6 +20,8 @@ class Unit:
     lines: tuple[RequirementLine, ...]
     texts: frozenset[str]
     python: str | None = None
+    asked: str = ""
+    """What asks for that Python, where something does."""
 
 
 Group = tuple[Unit, ...]

@@ -16,12 +16,17 @@ _MOST_ROUNDS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What one model asks for. `python_file` is how its `.python-version` is called, whether it has one or not."""
+    """What one model asks for.
+
+    `python_file` is how its `.python-version` is called, whether it has one or not; `asked` says which line of it asks
+    for what.
+    """
 
     name: str
     lines: tuple[RequirementLine, ...]
     python: str | None = None
     python_file: str = ".python-version"
+    asked: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +92,7 @@ def _make_units(models: Iterable[Needs]) -> tuple[Unit, ...]:
             lines=tuple(line for model in equal for line in model.lines),
             texts=texts,
             python=python,
+            asked=equal[0].asked,
         )
         for (python, texts), equal in same.items()
     )
@@ -132,7 +138,7 @@ def _blame(group: Group, fighting: Clash, words: str, resolve: Resolve) -> Clash
     verdict = resolve([line.text for line in alone], python=owner.python) if len(group) > 1 else None
     if verdict is None or verdict.status == "conflict":
         blamed = verdict.fighting if verdict else fighting
-        raise explain_conflict([line for line in alone if line.text in blamed] or alone, words=words)
+        raise explain_conflict([line for line in alone if line.text in blamed] or alone, words=words, asked=owner.asked)
     # it is not the lines but another unit's options, such as an index that lacks the package
     options = {line.text for line in _merge(group) if line.first.requirement is None}
     return fighting | options if not fighting | options <= owner.texts else frozenset().union(*(u.texts for u in group))

@@ -18,13 +18,20 @@ _OPTIONS = ("--generate-hashes", "--no-header", "--no-annotate", "--no-progress"
 
 
 def pin_requirements(
-    lines: Sequence[str], *, python: str, platform: str, file: str, environ: Mapping[str, str], before: str = ""
+    lines: Sequence[str],
+    *,
+    python: str,
+    platform: str,
+    file: str,
+    environ: Mapping[str, str],
+    before: str = "",
+    asked: str = "",
 ) -> str:
     """The pins that `lines` come to, with hashes, by the rules that builds install by; no index is named in them.
 
     `environ` is the whole environment that uv gets: index, proxy and certificate settings, EXCLUDED_PACKAGES and
-    TORCH_BACKEND. What `before` pins stays where it still fits. Raises InputError naming the lines of `file` where
-    they can't be installed.
+    TORCH_BACKEND. What `before` pins stays where it still fits. `asked` says what asks for `python`, where something
+    does. Raises InputError naming the lines of `file` where they can't be installed.
     """
     names = {line.name for line in parse_requirements("\n".join(lines), source=file)}
     with TemporaryDirectory(prefix="modelyard-") as folder:
@@ -46,7 +53,9 @@ def pin_requirements(
         if failed:
             output = mask_credentials(failed).splitlines()
             said = "\n".join(f"  {line}" for line in output[-15:])
-            raise InputError(f"{explain_failure(output, source, file=file)}\n{said}", hint=find_hint(output))
+            raise InputError(
+                f"{explain_failure(output, source, file=file)}\n{said}", hint=find_hint(output, asked=asked)
+            )
         pins = target.read_text(encoding="utf-8")
     if environ.get("TORCH_BACKEND") == "cpu":
         _refuse_gpu_packages(pins, file)

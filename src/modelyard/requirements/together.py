@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from modelyard.errors import InputError
 from modelyard.requirements.conflicts import find_exclusive_pairs
 from modelyard.requirements.merge import MergedLine
+from modelyard.runtime.installation import find_python_hint
 
 
 def find_conflicts(merged: Sequence[MergedLine]) -> Iterator[InputError]:
@@ -13,12 +14,14 @@ def find_conflicts(merged: Sequence[MergedLine]) -> Iterator[InputError]:
         yield explain_conflict(pair)
 
 
-def explain_conflict(lines: Sequence[MergedLine], *, words: str = "") -> InputError:
-    """An error that names each of `lines` by file and line, with the resolver's own `words`."""
+def explain_conflict(lines: Sequence[MergedLine], *, words: str = "", asked: str = "") -> InputError:
+    """An error that names each of `lines` by file and line, with the resolver's own `words`.
+
+    `asked` says what asks for the Python that they are for, where something does.
+    """
     told = "".join(f"\n  {line}" for line in words.splitlines())
-    return InputError(
-        f"{describe_conflict(lines)}{told}", hint="correct the line" if len(lines) == 1 else "agree on versions"
-    )
+    hint = "correct the line" if len(lines) == 1 else "agree on versions"
+    return InputError(f"{describe_conflict(lines)}{told}", hint=find_python_hint(words, asked=asked) or hint)
 
 
 def describe_conflict(lines: Sequence[MergedLine]) -> str:

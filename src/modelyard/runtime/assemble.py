@@ -12,7 +12,7 @@ from modelyard.runtime.entries import check_source
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.groups import find_environments, name_requirements
 from modelyard.runtime.installation import install_requirements, make_environment
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE, find_python, read_python_version
+from modelyard.runtime.pythons import PYTHON_VERSION_FILE, describe_asked, find_python, read_python_version
 
 STAGES = ("setup", "requirements", "source")
 
@@ -67,12 +67,11 @@ def make_environments(roots: Roots) -> None:
         file = name_requirements(name, roots.environ.get("MODELYARD_REQUIREMENTS_FILE") or "requirements.txt")
         say("requirements", f"install {file}")
         version = read_python_version(folder / PYTHON_VERSION_FILE)
-        python = find_python(
-            version, default=roots.python, uv=roots.uv, environ=roots.environ, asked_by=f"the environment {name!r}"
-        )
+        asked = describe_asked(folder, environment=name, requirements_file=file)
+        python = find_python(version, default=roots.python, uv=roots.uv, environ=roots.environ, asked=asked)
         environ = {**roots.environ, "MODELYARD_REQUIREMENTS_FILE": file}
         environment = make_environment(roots.environments / name, python=python, uv=roots.uv, environ=environ)
-        install_requirements(environment, folder / "requirements.txt", uv=roots.uv, environ=environ)
+        install_requirements(environment, folder / "requirements.txt", uv=roots.uv, environ=environ, asked=asked)
 
 
 def run_setup(roots: Roots) -> None:

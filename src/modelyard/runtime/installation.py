@@ -19,6 +19,9 @@ from modelyard.runtime.variants import (
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LAST_LINES = 40
+# What uv says where another Python could help: no wheel, or no version, of a package is for this one.
+_OF_PYTHON = re.compile(r"Python version|Python ABI tag|(requires|depends on) Python ?[<>=!~]")
+_BUILDING = re.compile(r"Failed to (download and )?build")
 _UNTRUSTED = re.compile(r"Hash mismatch|no trusted hash")
 
 
@@ -33,9 +36,12 @@ def make_environment(path: Path, *, python: str, uv: str, environ: Mapping[str, 
     return path
 
 
-def install_requirements(environment: Path, requirements: Path, *, uv: str, environ: Mapping[str, str]) -> None:
+def install_requirements(
+    environment: Path, requirements: Path, *, uv: str, environ: Mapping[str, str], asked: str = ""
+) -> None:
     """Install a requirements file; raise ModelyardError naming the lines that uv's complaint is about.
 
+    `asked` says what asks for the environment's Python, where something does.
     EXCLUDED_PACKAGES are left out even where others require them; TORCH_BACKEND says where torch comes from, and what
     would bring GPU libraries where it is `cpu`, or torch for the CPU where it is not, is refused. A lock (`.lock`) has
     to hold the hash of all that is installed. Modules are compiled, for a container may not be able to do it later,
@@ -62,7 +68,7 @@ def install_requirements(environment: Path, requirements: Path, *, uv: str, envi
             _refuse_cpu_torch(command, file, environ)
         output, code = _run(command, environ)
     if code:
-        raise ModelyardError(explain_failure(output, requirements, file=file), hint=find_hint(output))
+        raise ModelyardError(explain_failure(output, requirements, file=file), hint=find_hint(output, asked=asked))
 
 
 def _choose_constraints(
@@ -134,18 +140,33 @@ def explain_failure(output: Sequence[str], requirements: Path, *, file: str) -> 
     return "the requirements could not be installed" + (f"; uv's complaint is about\n{about[1:]}" if about else "")
 
 
-def find_hint(output: Sequence[str]) -> str:
-    """What to do next, by what uv said."""
+def find_hint(output: Sequence[str], *, asked: str = "") -> str:
+    """What to do next, by what uv said; `asked` says what asks for the Python, where something does."""
     said = "\n".join(output)
     if _UNTRUSTED.search(said):
         return "it is not what was locked: find out why, and lock again (modelyard lock) only where that is right"
     if re.search(r"Failed to fetch|error sending request|dns error|tcp connect|timed out|Connection refused", said):
         return "the package index could not be reached: check index, proxy and CA settings with `modelyard doctor`"
+    if hint := find_python_hint(said, asked=asked):
+        return hint
     if re.search(r"No solution found|unsatisfiable|Because ", said):
         return "loosen or correct one of these lines"
     if "No space left" in said:
         return "free disk space: modelyard prune removes what no image uses"
     return "uv's own words stand above"
+
+
+def find_python_hint(said: str, *, asked: str = "") -> str:
+    """What to do next where uv says that it is for want of another Python; empty where it does not.
+
+    >>> find_python_hint("no wheels with a matching Python ABI tag", asked="rf/.python-version:1 asks for Python 3.9")
+    'rf/.python-version:1 asks for Python 3.9: ask for another there, or loosen or correct the lines'
+    """
+    if asked and (_OF_PYTHON.search(said) or _BUILDING.search(said)):  # most packages are built for want of a wheel
+        return f"{asked}: ask for another there, or loosen or correct the lines"
+    if _OF_PYTHON.search(said):
+        return "loosen or correct the lines, or ask for another Python in a file .python-version of the model directory"
+    return ""
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], int]:

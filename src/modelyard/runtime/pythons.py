@@ -3,9 +3,10 @@
 import re
 import subprocess
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modelyard.runtime.errors import InputError, at
+from modelyard.runtime.groups import DEFAULT
 
 PYTHON_VERSION_FILE = ".python-version"
 # What the worker that runs a model supports.
@@ -21,17 +22,30 @@ def read_python_version(path: Path) -> str | None:
     """Read a `.python-version` file; None where there is none. Raises InputError naming its line for anything else."""
     if not path.is_file():
         return None
-    for number, raw in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
-        line = raw.partition("#")[0].strip()
-        if line:
-            return _check_version(line, at(path, number))
-    raise InputError(f"{path}: asks for no version", hint="write one, such as 3.12, or remove the file")
+    number, text = _find_version(path)
+    return _check_version(text, at(path, number))
 
 
-def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[str, str], asked_by: str) -> str:
+def describe_asked(folder: Path, *, environment: str, requirements_file: str) -> str:
+    """Say what asks for the Python of an environment that `folder` describes; empty where nothing does.
+
+    The `.python-version` of a model directory lies beside its requirements file; an `all/` has none of its own.
+    """
+    path = folder / PYTHON_VERSION_FILE
+    if not path.is_file():
+        return ""
+    number, version = _find_version(path)
+    requirements = PurePosixPath(requirements_file)
+    asker = at(str(requirements.with_name(PYTHON_VERSION_FILE)), number)
+    if environment != DEFAULT or requirements.parent.name == "all":
+        asker = f"the {PYTHON_VERSION_FILE} of the models in the environment {environment!r}"
+    return f"{asker} asks for Python {version}"
+
+
+def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[str, str], asked: str) -> str:
     """Find the interpreter of a version: `default` where it (or its target) is that, else one that uv finds here.
 
-    Nothing is downloaded. Raises InputError naming `asked_by` where this machine has none.
+    Nothing is downloaded. Raises InputError where this machine has none; `asked` says what asks for it.
     """
     if version is None or is_version(environ.get(TARGET) or read_full_version(default), version):
         return default
@@ -39,11 +53,19 @@ def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[
     found = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if found.returncode or not found.stdout.strip():
         raise InputError(
-            f"{asked_by} asks for Python {version}, which is not on this machine",
-            hint=f"install it (uv python install {version}), change the {PYTHON_VERSION_FILE} of its models, "
+            f"{asked}, which is not on this machine",
+            hint=f"install it (uv python install {version}), ask for another there, "
             "or in containers set BASE_IMAGE to an image that has it",
         )
     return found.stdout.strip()
+
+
+def _find_version(path: Path) -> tuple[int, str]:
+    for number, raw in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+        line = raw.partition("#")[0].strip()
+        if line:
+            return number, line
+    raise InputError(f"{path}: asks for no version", hint="write one, such as 3.12, or remove the file")
 
 
 def _check_version(text: str, place: str) -> str:

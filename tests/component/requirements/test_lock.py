@@ -74,3 +74,12 @@ def test_another_python_gets_what_is_for_it(wheels, environ):
     make_wheel(wheels, "arrays", "2.5", python=">=3.13")
     assert "arrays==2.0" in pin_requirements(["arrays"], environ=environ, **LINUX)
     assert "arrays==2.5" in pin_requirements(["arrays"], environ=environ, **{**LINUX, "python": "3.13"})
+
+
+def test_a_python_that_the_requirements_are_not_for_is_named_by_what_asks_for_it(wheels, environ):
+    make_wheel(wheels, "arrays", "2.5", python=">=3.13")
+    asked = "projects/demo/m/.python-version:1 asks for Python 3.11"
+    with pytest.raises(InputError) as error:
+        pin_requirements(["arrays==2.5"], environ=environ, asked=asked, **LINUX)
+    assert "projects/demo/m/requirements_train.txt:1: arrays==2.5" in error.value.message
+    assert str(error.value.hint).startswith(f"{asked}: ask for another there")

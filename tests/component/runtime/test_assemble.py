@@ -214,7 +214,8 @@ def test_a_python_that_is_not_there_is_an_error_with_the_way_out(assemble, tmp_p
     ended = assemble(GROUPS | {".s2i/environments/six-1.16/.python-version": "3.99"})
     assert ended.returncode == 3
     assert "the environment 'six-1.16' asks for Python 3.99, which is not on this machine" in ended.stderr
-    assert "hint: install it (uv python install 3.99), change the .python-version" in ended.stderr
+    assert "the .python-version of the models in the environment" in ended.stderr
+    assert "hint: install it (uv python install 3.99), ask for another there" in ended.stderr
 
 
 def test_conflict_names_the_lines_that_fight(assemble):
@@ -226,6 +227,27 @@ def test_conflict_names_the_lines_that_fight(assemble):
     assert "income/requirements_predict.txt:4: scikit-learn==1.3" in ended.stderr
     assert ": six" not in ended.stderr
     assert "hint: loosen or correct one of these lines" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Because the current Python version (3.99.1) does not satisfy Python<3.14 and six==1 needs it ...",
+        "Because six==1 has no wheels with a matching Python ABI tag (e.g., `cp399`) ...",
+        "  × Failed to build `six==1`",
+    ],
+)
+def test_a_python_that_the_requirements_are_not_for_is_named_with_the_line_that_asks(assemble, says):
+    source = SOURCE | {"requirements.txt": "six==1", ".python-version": "# newest\n3.99\n"}
+    environ = {"UV_SAYS": says, "MODELYARD_REQUIREMENTS_FILE": "projects/income/rf/requirements_predict.txt"}
+    ended = assemble(source, UV_FINDS="/usr/bin/python3.99", **environ)
+    assert "projects/income/rf/requirements_predict.txt:1: six==1" in ended.stderr
+    assert "hint: projects/income/rf/.python-version:2 asks for Python 3.99: ask for another there" in ended.stderr
+
+
+def test_requirements_for_another_python_than_the_builder_s_say_how_to_ask_for_one(assemble):
+    ended = assemble(SOURCE, UV_SAYS="Because the current Python version (3.11.2) does not satisfy Python>=3.12 ...")
+    assert "hint: loosen or correct the lines, or ask for another Python in a file .python-version" in ended.stderr
 
 
 def test_index_that_cannot_be_reached_is_told_apart(assemble):
@@ -296,7 +318,7 @@ def test_cpu_wheel_is_one_for_the_target_s_python_and_machine(tmp_path):
 def test_the_python_of_the_target_is_the_one_asked_for(tmp_path):
     def find(version: str) -> str:
         environ = {"PATH": str(tmp_path), TARGET: "3.98.4 x86_64-manylinux_2_36"}
-        return find_python(version, default="here", uv="uv-that-is-not-here", environ=environ, asked_by="a test")
+        return find_python(version, default="here", uv="uv-that-is-not-here", environ=environ, asked="a test asks")
 
     assert (find("3.98"), find("3.98.4")) == ("here", "here")
     with pytest.raises(FileNotFoundError, match="uv-that-is-not-here"):

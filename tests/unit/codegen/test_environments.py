@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from modelyard.codegen import check_tree, generate, write_tree
+from modelyard.errors import InputError
 from modelyard.requirements import Verdict
 
 FOREST, BOOST = (f"projects/income/{name}/requirements_predict.txt" for name in ("forest", "boost"))
@@ -198,3 +199,20 @@ def test_the_whole_workspace_is_grouped_as_a_project_is(two_models):
 def test_an_environments_file_that_a_merge_broke_is_written_again(two_models, text):
     workspace = two_models({**PINS, "projects/income/all/environments.json": text})
     assert list(groups(generate_income(workspace))) == ["default", "scikit-learn-1.3.2"]
+
+
+def test_a_line_that_the_asked_for_python_has_no_version_of_is_told_with_what_asks(generate_from):
+    def resolve(lines, python=None):
+        words = (
+            "Because the requested Python version (>=3.9) does not satisfy Python>=3.12 and six==9 depends on it ..."
+        )
+        fighting = tuple(line for line in lines if line == "six==9" and python == "3.9")
+        return Verdict(status="conflict", fighting=fighting, explanation=words) if fighting else fits(lines)
+
+    python = {"projects/income/forest/.python-version": "# old wheels\n3.9\n"}
+    with pytest.raises(InputError) as error:
+        generate_from({FOREST: "idna\nsix==9", **python}, resolve=resolve)
+    assert f"{FOREST}:2: six==9 cannot be installed" in error.value.message
+    assert str(error.value.hint).startswith(
+        "projects/income/forest/.python-version:2 asks for Python 3.9: ask for another"
+    )

@@ -133,7 +133,11 @@ def open_stage(root: Path, context: BuildContext, interpreter: Interpreter, envi
             raise NeedsContainerError(f"{environment.requirements_file} names a file")
     try:
         python = find_python(
-            interpreter.minor, default=sys.executable, uv=find_uv(environ), environ=environ, asked_by="the image"
+            interpreter.minor,
+            default=sys.executable,
+            uv=find_uv(environ),
+            environ=environ,
+            asked=f"the image asks for Python {interpreter.minor}",
         )
     except InputError as error:
         raise NeedsContainerError(error.message) from None

@@ -136,7 +136,7 @@ def find_own_python(environment: ContextEnvironment, environ: Mapping[str, str])
         default=environ.get("MODELYARD_PYTHON") or sys.executable,
         uv=find_uv(environ),
         environ=environ,
-        asked_by=f"the environment {environment.name!r} ({environment.requirements_file})",
+        asked=environment.asked,
     )
     return _describe_interpreter(found)
 

@@ -97,7 +97,7 @@ def test_a_group_with_a_python_of_its_own_has_another_key(stage_two, monkeypatch
 
 def test_a_python_that_this_machine_has_not_is_an_error(stage_two, tmp_path):
     environ = {"PATH": str(tmp_path), "HOME": str(tmp_path)}
-    with pytest.raises(InputError, match=r"'python-3.98' .* asks for Python 3.98, which is not on this machine"):
+    with pytest.raises(InputError, match=r"'python-3.98' asks for Python 3.98, which is not on this machine"):
         plan_environments(stage_two(python="3.98"), environ)
 
 
