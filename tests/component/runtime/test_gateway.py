@@ -1,7 +1,10 @@
 import json
 import logging
+import os
 import re
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,13 @@ from flask.testing import FlaskClient
 
 from modelyard.runtime.application import Application, Model
 from modelyard.runtime.gateway.app import create_app
+from modelyard.runtime.gateway_process import GatewayProcess
+from modelyard.runtime.processes import Site
 from modelyard.runtime.settings import PerRoute, Settings
 from modelyard.runtime.status import ModelStatus, write_status
+from modelyard.runtime.supervisor import bind
+from modelyard.runtime.taken import Taken
+from modelyard.runtime.worker import listen
 
 PREDICT = """
     import os, time
@@ -418,3 +426,35 @@ def test_routes_that_differ_in_a_dot_or_slash_only_are_kept_apart(tmp_path: Path
     app = create_app(Application(name="x", kind="predict", models=models), root=tmp_path, run_dir=run_dir)
     posts = {rule.rule for rule in app.url_map.iter_rules() if "POST" in (rule.methods or ())}
     assert posts >= {"/a.b", "/a/b", "/a-b"}
+
+
+# Its process
+
+
+def test_a_request_that_waited_leaves_in_the_turn_that_finds_a_worker(tmp_path: Path, run_dir: Path) -> None:
+    path = run_dir / "w0.sock"
+    Taken(path, most=1)  # the test is the workers, which begin nothing
+    environ = {**os.environ, "ROUTES": "echo:predict:echo"}
+    site = Site(root=tmp_path, run_dir=run_dir, environments=tmp_path, settings=Settings(), environ=environ)
+    pauses = []
+    with bind(Settings(host="127.0.0.1", port=0)) as server:
+        gateway = GatewayProcess(site, server)
+        gateway.start()
+        try:
+            with socket.create_connection(server.getsockname()) as client:
+                for number in range(4):
+                    with listen(str(path)) as listener:
+                        listener.settimeout(10)
+                        if not number:
+                            client.sendall(b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\n7")
+                        worker, _ = listener.accept()
+                        found = time.monotonic()
+                        assert b'"route"' in worker.recv(1 << 16)
+                        pauses.append(time.monotonic() - found)
+                        path.unlink()
+                    worker.close()
+        finally:
+            gateway.kill()
+            gateway.popen.wait(20)
+            gateway.take_exit()
+    assert min(pauses[1:]) < 0.05, pauses  # a turn in which nothing happens takes 0.1 s
