@@ -47,10 +47,17 @@ def settle_memory() -> None:
 def find_unwritten_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
     """The address and size in bytes of each mapping, in the lines of /proc/<pid>/smaps, whose pages all are its file's.
 
-    >>> mapping = "7f00-8f00 r-xp 00000000 08:01 99   /lib/libm.so"
-    >>> list(find_unwritten_mappings([mapping, "Rss:     4 kB", "Anonymous:     0 kB"]))
+    Pages that were written and swapped out are not among the anonymous ones. Where none is resident, there is nothing
+    to give back; huge pages, and an emulator that counts nothing (QEMU's), look so.
+
+    >>> mapping = ["7f00-8f00 r--p 00000000 08:01 99   /lib/libm.so", "Rss: 4 kB", "Anonymous: 0 kB", "Swap: 0 kB"]
+    >>> list(find_unwritten_mappings(mapping))
     [(32512, 4096)]
-    >>> list(find_unwritten_mappings([mapping, "Rss:     4 kB", "Anonymous:     4 kB"]))  # relocated when it was loaded
+    >>> list(find_unwritten_mappings([*mapping[:2], "Anonymous: 4 kB", "Swap: 0 kB"]))  # relocated when it was loaded
+    []
+    >>> list(find_unwritten_mappings([*mapping[:3], "Swap: 4 kB"]))  # and swapped out since
+    []
+    >>> list(find_unwritten_mappings([mapping[0], "Rss: 0 kB", *mapping[2:]]))
     []
     """
     place = None
@@ -60,5 +67,7 @@ def find_unwritten_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
             permissions, path = rest[0], rest[-1]
             start, end = (int(text, 16) for text in first.split("-"))
             place = (start, end - start) if path.startswith("/") and permissions in ("r-xp", "r--p") else None
-        elif place and first == "Anonymous:" and rest[0] == "0":
+        elif (first == "Rss:" and rest[0] == "0") or (first == "Anonymous:" and rest[0] != "0"):
+            place = None
+        elif place and first == "Swap:" and rest[0] == "0":
             yield place
