@@ -1,7 +1,7 @@
 """The workspace: a checkout with `projects/` and `builders/`, its projects and their model directories."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ Kind = Literal["train", "predict"]
 ENVIRONMENT_FILE = ".s2i/environment"
 INSTANCES_FILE = "test/test_instances.json"
 COMBINED = "all"
+_MAKE_LINE = re.compile(r"(?:.*\\\n)*.*")
 _ASSIGNMENT = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)[ \t]*[:?]?=[ \t]*(?P<value>.*)")
 
 
@@ -115,7 +116,7 @@ class ModelDirectory:
         return read_python_version(self.path / PYTHON_VERSION_FILE)
 
     @cached_property
-    def makefile_variables(self) -> Mapping[str, str]:
+    def makefile_variables(self) -> Environment:
         """MODEL_NAME, DATASET_NAME, CONTAINER_NAME and other plain assignments of the Makefile."""
         return read_makefile_variables(self.path / "Makefile")
 
@@ -156,7 +157,7 @@ class CombinedDirectory:
         return read_environment(self.path / ENVIRONMENT_FILE)
 
     @cached_property
-    def makefile_variables(self) -> Mapping[str, str]:
+    def makefile_variables(self) -> Environment:
         """MODEL_DIRS and CONTAINER_NAME of its Makefile."""
         return read_makefile_variables(self.path / "Makefile")
 
@@ -218,14 +219,15 @@ class Workspace:
         resolved = self._inside(path)
         home = resolved if resolved.name == COMBINED else resolved / COMBINED
         available = self._combinable(home.parent)
-        listed = read_makefile_variables(home / "Makefile").get("MODEL_DIRS")
+        makefile = read_makefile_variables(home / "Makefile")
+        listed = makefile.get("MODEL_DIRS")
         chosen = list(names) if names is not None else None if listed is None else listed.split()
         if chosen is None:
             return CombinedDirectory(home, available)
         by_path = {str(model.path.relative_to(home.parent)): model for model in available}
         missing = [name for name in chosen if name not in by_path]
         if missing:
-            place = home / "Makefile" if names is None else home
+            place = makefile.where("MODEL_DIRS") if names is None else home
             raise WorkspaceError(
                 f"{place}: MODEL_DIRS names {missing[0]!r}, which is no model directory of {home.parent}",
                 hint=f"there are: {' '.join(by_path) or 'none'}",
@@ -261,18 +263,18 @@ def find_workspace(start: Path) -> Workspace:
     )
 
 
-def read_makefile_variables(path: Path) -> dict[str, str]:
-    """Read the plain `NAME = value` assignments of a Makefile, `\\` continuations joined; {} where there is no file.
+def read_makefile_variables(path: Path) -> Environment:
+    """Read the plain `NAME = value` assignments of a Makefile, `\\` continuations joined; none where there is no file.
 
     Only what needs no make to understand: lines that start with a tab, and values that hold `$`, are passed over.
     """
-    if not path.is_file():
-        return {}
-    variables: dict[str, str] = {}
-    for line in path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
-        match = _ASSIGNMENT.match(line)
+    variables = Environment(source=path)
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    for line in _MAKE_LINE.finditer(text):
+        match = _ASSIGNMENT.match(line[0].replace("\\\n", " "))
         if match and "$" not in match["value"]:
             variables[match["name"]] = " ".join(match["value"].partition("#")[0].split())
+            variables.lines[match["name"]] = text.count("\n", 0, line.start()) + 1
     return variables
 
 

@@ -81,7 +81,9 @@ def test_names_have_defaults(tmp_path):
 def test_makefile_variables_join_lines_and_pass_over_what_needs_make(tmp_path):
     path = tmp_path / "Makefile"
     path.write_text("MODEL_DIRS = a \\\n  b\nX = $(shell date)\nY ?= 2\ntarget:\n\tZ = 3\n")
-    assert read_makefile_variables(path) == {"MODEL_DIRS": "a b", "Y": "2"}
+    variables = read_makefile_variables(path)
+    assert variables == {"MODEL_DIRS": "a b", "Y": "2"}
+    assert variables.where("Y") == f"{path}:4"
 
 
 def test_all_combines_every_model_of_its_project_or_those_of_model_dirs(workspace):
@@ -102,8 +104,8 @@ def test_all_of_the_workspace_combines_every_project(workspace):
 def test_model_dirs_that_names_no_model_directory_is_refused(workspace):
     folder = workspace.projects_root / "income" / "all"
     folder.mkdir()
-    (folder / "Makefile").write_text("MODEL_DIRS = rf typo\n")
-    with pytest.raises(WorkspaceError, match="MODEL_DIRS names 'typo'"):
+    (folder / "Makefile").write_text("# mine\nMODEL_DIRS = rf typo\n")
+    with pytest.raises(WorkspaceError, match="Makefile:2: MODEL_DIRS names 'typo'"):
         workspace.combined_directory(folder)
 
 

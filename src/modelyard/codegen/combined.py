@@ -68,7 +68,9 @@ def generate(
         MAKEFILE: GeneratedFile(
             files.render_makefile(
                 names=[_relative_name(combined, model) for model in models],
-                container_name=files.check_container_name(combined.container_name, place=combined.path / MAKEFILE),
+                container_name=files.check_container_name(
+                    combined.container_name, place=combined.makefile_variables.where("CONTAINER_NAME")
+                ),
                 depth=len(combined.path.relative_to(workspace.projects_root).parts),
             )
         ),

@@ -64,7 +64,7 @@ def render_makefile(*, names: Sequence[str], container_name: str, depth: int) ->
     )
 
 
-def check_container_name(name: str, *, place: Path) -> str:
+def check_container_name(name: str, *, place: str) -> str:
     """Return `name` when it can be that of a container and of an image."""
     if not _CONTAINER_NAME.fullmatch(name):
         raise InputError(

@@ -19,7 +19,7 @@ from modelyard.pipeline.locking import use_locks
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.pipeline.script import run_script
 from modelyard.pipeline.sizing import build_within
-from modelyard.pipeline.subject import Subject, default_tag, find_combined, find_models
+from modelyard.pipeline.subject import Subject, choose_tag, find_combined, find_models
 from modelyard.probe import check_model
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
 
@@ -52,7 +52,7 @@ class BuildRequest:
     @property
     def image_tag(self) -> str:
         """The tag asked for, else the default one."""
-        return self.tag or default_tag(self.subject, self.kind)
+        return choose_tag(self.subject, self.kind, self.tag)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from modelyard.pipeline.building import BuildRequest, Limits, build_image
 from modelyard.pipeline.endpoint import Answer, Endpoint, send_instances
 from modelyard.pipeline.reporter import Reporter
 from modelyard.pipeline.serving import ServeRequest, serve, specify_container
-from modelyard.pipeline.subject import Subject
+from modelyard.pipeline.subject import Subject, choose_container_name
 from modelyard.runtime.bare import MARK
 from modelyard.workspace import CombinedDirectory, ModelDirectory, Workspace
 
@@ -161,7 +161,7 @@ def _serve_request(request: ParityRequest, subject: Subject) -> ServeRequest:
     build = BuildRequest(
         workspace=request.workspace, subject=subject, kind="predict", variant=request.variant, limits=request.limits
     )
-    return ServeRequest(build=build, name=f"{subject.container_name}-parity", timeout=request.timeout)
+    return ServeRequest(build=build, name=f"{choose_container_name(subject, None)}-parity", timeout=request.timeout)
 
 
 def _find_free_port(host: str) -> int:

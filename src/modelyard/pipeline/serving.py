@@ -15,7 +15,7 @@ from modelyard.errors import InputError, RunError
 from modelyard.pipeline.building import BuildRequest, build_image
 from modelyard.pipeline.endpoint import Endpoint
 from modelyard.pipeline.reporter import OnOutput, Reporter
-from modelyard.pipeline.subject import models_of
+from modelyard.pipeline.subject import choose_container_name, models_of
 from modelyard.workspace import CombinedDirectory, ModelDirectory
 
 _POLL = 0.05
@@ -40,7 +40,7 @@ class ServeRequest:
     @property
     def container_name(self) -> str:
         """The name asked for, else CONTAINER_NAME."""
-        return self.name or self.build.subject.container_name
+        return choose_container_name(self.build.subject, self.name)
 
     @property
     def endpoint(self) -> Endpoint:
@@ -55,20 +55,21 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
     binary. Raises PortTakenError, and RunError with the reason where a model cannot load and the daemon is not ready
     without it; then nothing is left running.
     """
+    name = request.container_name
     image = build_image(request.build, engine, reporter)
-    running = next((c for c in engine.containers() if c.name == request.container_name), None)
+    running = next((c for c in engine.containers() if c.name == name), None)
     if running is not None:
-        with reporter.step(f"stopping the {request.container_name} that runs"):
+        with reporter.step(f"stopping the {name} that runs"):
             engine.stop(running.name)
-    with reporter.step(f"starting {request.container_name} on {request.endpoint}") as step:
-        spec = specify_container(request, image, name=request.container_name)
+    with reporter.step(f"starting {name} on {request.endpoint}") as step:
+        spec = specify_container(request, image, name=name)
         container = engine.serve(spec, host=request.host, port=request.port)
         try:
             _wait_until_ready(request, engine, reporter, step.output)
         except BaseException:
             engine.stop(container.name)
             raise
-        step.done(f"{request.container_name} is ready on {request.endpoint}")
+        step.done(f"{name} is ready on {request.endpoint}")
     return container
 
 

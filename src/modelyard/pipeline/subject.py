@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from modelyard.engines.reference import check_container_name, normalise_tag
 from modelyard.errors import WorkspaceError
 from modelyard.workspace import COMBINED, CombinedDirectory, Kind, ModelDirectory, Workspace
 
@@ -62,6 +63,30 @@ def models_of(subject: Subject) -> tuple[ModelDirectory, ...]:
 def default_tag(subject: Subject, kind: Kind) -> str:
     """The tag of a subject's image where the caller names none."""
     return f"{subject.container_name}-{kind}"
+
+
+def choose_tag(subject: Subject, kind: Kind, asked: str | None) -> str:
+    """The tag that the caller names, else the default one; raise InputError saying where what is none comes from."""
+    default = default_tag(subject, kind)
+    tag = asked or default
+    normalise_tag(tag, source=_origin(subject) if tag == default else "option --tag: ")
+    return tag
+
+
+def choose_container_name(subject: Subject, asked: str | None) -> str:
+    """The name that the caller asks for, else CONTAINER_NAME; raise InputError saying where what is none comes from."""
+    default = subject.container_name
+    name = asked or default
+    check_container_name(name, source=_origin(subject) if name == default else "option --name: ")
+    return name
+
+
+def _origin(subject: Subject) -> str:
+    """Where the name of a subject's images and container comes from: its Makefile, else its folders."""
+    variables = subject.makefile_variables
+    if variables.get("CONTAINER_NAME"):
+        return f"{variables.where('CONTAINER_NAME')}: CONTAINER_NAME: "
+    return f"{subject.path}: of its folders' names, as no Makefile sets CONTAINER_NAME: "
 
 
 def _not_empty(models: tuple[ModelDirectory, ...], folder: Path) -> tuple[ModelDirectory, ...]:

@@ -98,6 +98,12 @@ def test_the_container_gets_the_model_s_name_and_the_models_read_only(request_, 
     assert engine.spec.environment["MODEL_NAME"] == "other"
 
 
+def test_a_name_that_no_engine_takes_is_told_before_anything_is_built(request_, engine, reporter):
+    with pytest.raises(InputError, match=r"option --name: 'a/b' is no name of a container"):
+        serve(replace(request_, name="a/b"), engine, reporter)
+    assert engine.calls == []
+
+
 def test_a_route_that_cannot_load_stops_the_container_and_says_why(request_, daemon, engine, reporter):
     daemon.states = [LOADING, FAILED]
     with pytest.raises(RunError, match=r"/income-rf: FileNotFoundError: models/income_rf\.bin") as error:

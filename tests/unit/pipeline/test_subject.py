@@ -1,7 +1,16 @@
 import pytest
 
-from modelyard.errors import WorkspaceError
-from modelyard.pipeline.subject import default_tag, find_combined, find_models, find_projects, find_subject, models_of
+from modelyard.errors import InputError, WorkspaceError
+from modelyard.pipeline.subject import (
+    choose_container_name,
+    choose_tag,
+    default_tag,
+    find_combined,
+    find_models,
+    find_projects,
+    find_subject,
+    models_of,
+)
 from tests.conftest import write_files
 
 ENVIRONMENT = "ROUTES={route}:{project}.{name}.predict:predict\n"
@@ -97,3 +106,30 @@ def test_the_data_of_a_project_need_no_model(root, workspace, path, found):
     assert find_projects(workspace, root / path) == found
     with pytest.raises(WorkspaceError):
         find_projects(workspace, root / "projects/nothing")
+
+
+def test_a_name_that_no_engine_takes_is_told_with_what_sets_it(root, workspace):
+    makefile = root / "projects/income/rf/Makefile"
+    makefile.write_text("MODEL_NAME = rf\n\nCONTAINER_NAME = Our/Rf # ours\n")
+    model = workspace.model_directory(root / "projects/income/rf")
+    with pytest.raises(InputError, match=rf"^{makefile}:3: CONTAINER_NAME: 'Our/Rf' is no name of a container"):
+        choose_container_name(model, None)
+    with pytest.raises(InputError, match=rf"^{makefile}:3: CONTAINER_NAME: 'Our/Rf-train' is no image tag"):
+        choose_tag(model, "train", "Our/Rf-train")
+    assert (choose_container_name(model, "mine"), choose_tag(model, "train", "mine")) == ("mine", "mine")
+
+
+def test_a_name_that_an_option_gives_is_told_with_the_option(root, workspace):
+    model = workspace.model_directory(root / "projects/income/rf")
+    with pytest.raises(InputError, match=r"^option --name: 'a b' is no name of a container") as caught:
+        choose_container_name(model, "a b")
+    assert "letters, digits" in caught.value.hint and "on make's command line" in caught.value.hint
+    with pytest.raises(InputError, match=r"^option --tag: '-predict' is no image tag"):
+        choose_tag(model, "predict", "-predict")
+
+
+def test_folders_whose_names_make_no_name_are_told(workspace):
+    folder = workspace.projects_root / "é/ü"
+    write_files(folder, {".s2i/environment": "ROUTES=r:é.ü.predict:predict\n"})
+    with pytest.raises(InputError, match=rf"^{folder}: of its folders' names, as no Makefile .* ''"):
+        choose_container_name(workspace.model_directory(folder), None)
