@@ -97,7 +97,7 @@ def _examine_engine(environ: Mapping[str, str]) -> Finding:
     choice = choose_engine(None, environ)
     found = f"engine: {choice.name} ({choice.found or 'MODELYARD_ENGINE'})"
     if choice.name == "local" and choice.found:
-        fix = "nothing, unless you want OCI images: then start Docker or Podman"
+        fix = "nothing, unless you want OCI images: then start Docker or Podman, or install what is missing"
         return Finding(state="warning", what=f"{found}: only the embedded engine can be used", fix=fix)
     return Finding(state="ok", what=found)
 

@@ -1,6 +1,7 @@
 """Finding engines, translating their errors, their names and times, and the network profile in a container."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -87,6 +88,13 @@ class TestFinding:
             choice = choose_engine(None, nowhere)
         assert choice.name == "local"
         assert "pip install 'modelyard[docker]'" in choice.found
+
+    @pytest.mark.parametrize("open", [open_engine, open_client])
+    def test_an_engine_that_is_named_says_that_it_lacks_the_sdk(self, monkeypatch, open):
+        monkeypatch.setitem(sys.modules, "docker", None)
+        with pytest.raises(EngineError, match="'docker' needs the Python package 'docker'") as error:
+            open("docker", {"DOCKER_HOST": "tcp://build:2375"})
+        assert "pip install 'modelyard[docker]'" in str(error.value.hint)
 
     def test_no_engine_says_where_it_was_looked_for_and_what_else_there_is(self, nowhere):
         with pytest.raises(EngineError) as error:

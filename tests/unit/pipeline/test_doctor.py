@@ -60,6 +60,13 @@ class TestMachine:
         environ = {"PATH": commands, "DOCKER_HOST": "tcp://10.0.0.1:2375"}
         assert of(examine_machine(tmp_path, environ), "engine: docker (DOCKER_HOST)").state == "ok"
 
+    def test_an_engine_that_lacks_its_package_is_not_to_be_started(self, tmp_path, commands, monkeypatch):
+        monkeypatch.setattr("modelyard.engines.find_spec", lambda _: None)
+        environ = {"PATH": commands, "DOCKER_HOST": "tcp://10.0.0.1:2375"}
+        found = of(examine_machine(tmp_path, environ), "pip install 'modelyard[docker]'")
+        assert found.state == "warning"
+        assert "or install what is missing" in found.fix
+
 
 class TestWorkspace:
     def test_an_untrained_model_is_a_note_with_the_command_that_mends_it(self, workspace):

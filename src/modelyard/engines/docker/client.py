@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,16 +27,19 @@ class Client:
     socket: Socket
     environ: Mapping[str, str]
 
-    @cached_property
-    def api(self) -> Any:
-        """Connect; raise EngineError where nobody answers or the SDK is not installed."""
-        try:
-            import docker
-        except ImportError:
+    def __post_init__(self) -> None:
+        """Raise EngineError where the SDK is not installed."""
+        if find_spec("docker") is None:
             raise EngineError(
                 f"the engine {self.socket.engine!r} needs the Python package 'docker'",
                 hint="pip install 'modelyard[docker]', or use the embedded engine: --engine local",
-            ) from None
+            )
+
+    @cached_property
+    def api(self) -> Any:
+        """Connect; raise EngineError where nobody answers."""
+        import docker
+
         with self.talking(f"connect to {self.socket.url}"):
             if not self.socket.exists:  # the SDK would leave a socket open
                 raise FileNotFoundError("No such file or directory")
