@@ -30,8 +30,16 @@ class Answer:
             detail = self.body.get("detail", self.body) if isinstance(self.body, dict) else self.body
             raise EndpointError(
                 f"{self.model}: POST /{self.route} answered {self.status}: {detail}",
-                hint="the daemon's log says more: modelyard logs",
+                hint=self._hint,
             )
+
+    @property
+    def _hint(self) -> str:
+        if self.status == 404:
+            return "another daemon may listen there: modelyard ps shows what runs, make predict starts this one"
+        if self.status in (400, 422):
+            return f"what was sent is projects/{self.model}/test/test_instances.json"
+        return "the daemon's log says more: modelyard logs NAME"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,18 +75,24 @@ PROBLEM = b'{"type": "about:blank", "status": 422, "detail": "instance 0 has 2 c
 
 
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("answer", "said", "hint"),
     [
-        ((422, "application/problem+json", PROBLEM), "answered 422: instance 0 has 2 columns"),
-        ((500, "text/html", b"<h1>no</h1>"), "answered 500: <h1>no</h1>"),
-        ((503, "application/json", b'["busy"]'), r"answered 503: \['busy'\]"),
+        ((404, "application/json", b'{"detail": "no route"}'), "answered 404: no route", "another daemon"),
+        (
+            (422, "application/problem+json", PROBLEM),
+            "answered 422: instance 0 has 2 columns",
+            "projects/income/rf/test/test_instances.json",
+        ),
+        ((500, "text/html", b"<h1>no</h1>"), "answered 500: <h1>no</h1>", "modelyard logs"),
+        ((503, "application/json", b'["busy"]'), r"answered 503: \['busy'\]", "modelyard logs"),
     ],
 )
-def test_any_other_status_is_an_error_with_what_was_said(model, server, endpoint, answer, said):
+def test_any_other_status_is_an_error_with_what_was_said(model, server, endpoint, answer, said, hint):
     server.answer = answer
     [answered] = send_instances(endpoint, [model])
-    with pytest.raises(EndpointError, match=f"income/rf: POST /income-rf {said}"):
+    with pytest.raises(EndpointError, match=f"income/rf: POST /income-rf {said}") as error:
         answered.raise_for_status()
+    assert hint in error.value.hint
 
 
 def test_an_answer_that_is_no_json_though_it_says_so_is_an_error(model, server, endpoint):
