@@ -45,4 +45,6 @@ def test_a_form_may_be_as_large_as_a_body_and_no_larger(serve: Any) -> None:
 
 
 def test_other_media_types_stay_415(serve: Any) -> None:
-    assert serve(ECHO, "echo").post("/echo", data=b"<a/>", content_type="text/xml").status_code == 415
+    answer = serve(ECHO, "echo").post("/echo", data=PNG, content_type="image/png")
+    assert answer.status_code == 415
+    assert "application/json or multipart/form-data (a file as its field binData)" in answer.json["detail"]

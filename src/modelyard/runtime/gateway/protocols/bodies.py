@@ -30,7 +30,7 @@ def take_json(request: Request, *, keep: bool = False, others: Sequence[str] = (
 def take_json_or_form(request: Request, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
     """The same; the fields and files of a multipart form become a JSON object."""
     if request.mimetype != FORM:
-        return take_json(request, keep=keep, others=others)
+        return take_json(request, keep=keep, others=(*others, f"{FORM} (a file as its field {FILE_FIELD})"))
     check_coding(request)
     return json.dumps(decode_form(request)).encode()
 
