@@ -103,11 +103,12 @@ def _absolute(settings: Settings, url: str) -> str:
 
 @contextmanager
 def _progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar with bytes and speed on a terminal; start over with each file."""
+    """Show a bar with bytes and speed, on a terminal only; start over with each file."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(label.rstrip("/").rpartition("/")[2], total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

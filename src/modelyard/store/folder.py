@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ class FolderStore:
         """List the files below a folder; hidden ones, such as half-made downloads, are passed over."""
         folder = Path(prefix)
         if not folder.is_dir():
-            raise StoreError(f"{prefix}: no such folder", hint="check the name")
+            raise StoreError(f"{prefix}: no such folder", hint=_hint(prefix))
         for path in sorted(folder.rglob("*")):
             parts = path.relative_to(folder).parts
             if path.is_file() and not any(part.startswith(".") for part in parts):
@@ -86,5 +87,9 @@ def _entry_of(path: Path) -> Entry:
 
 def _failed(key: str, error: OSError) -> StoreError:
     reason = (error.strerror or str(error)).lower()
-    hint = "check the name" if isinstance(error, FileNotFoundError) else "nothing was changed"
+    hint = _hint(key) if isinstance(error, FileNotFoundError) else "nothing was changed"
     return StoreError(f"{key}: {reason}", hint=hint)
+
+
+def _hint(key: str) -> str:
+    return f"see what there is: modelyard store ls {shlex.quote(str(Path(key).parent))}"

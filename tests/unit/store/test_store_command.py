@@ -61,3 +61,12 @@ def test_a_mistake_is_an_error_with_its_own_exit_code(run, model, arguments, cod
     found, out, complaint = run(*arguments)
     assert found == code and message in complaint and "hint:" in complaint and not out
     assert model.read_bytes() == b"weights"
+
+
+@pytest.mark.parametrize("arguments", [("pull", "income/nope.ubj"), ("ls", "income/nope/")])
+def test_what_is_not_there_leads_to_what_there_is(run, tmp_path, arguments):
+    assert f"see what there is: modelyard store ls {tmp_path / 'income'}\n" in run(*arguments)[2]
+
+
+def test_a_pipe_gets_no_bar(run, model):
+    assert run("push", "rf.ubj", "store/")[2] == ""
