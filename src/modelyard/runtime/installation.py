@@ -54,16 +54,19 @@ def install_requirements(
     file = environ.get("MODELYARD_REQUIREMENTS_FILE") or requirements.name
     with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
         overrides, constraints = Path(folder, "overrides.txt"), Path(folder, "constraints.txt")
-        overrides.write_text(format_overrides(environ.get("EXCLUDED_PACKAGES", "").split()), encoding="utf-8")
+        excluded = environ.get("EXCLUDED_PACKAGES", "").split()
+        overrides.write_text(format_overrides(excluded), encoding="utf-8")
         wheels = find_cpu_wheels(environ)
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in wheels.items()), encoding="utf-8")
         command = [uv, "pip", "install", "--python", str(environment / "bin" / "python")]
-        command += ["--requirement", str(requirements), "--override", str(overrides)]
+        command += ["--requirement", str(requirements)]
+        command += ["--override", str(overrides)] if excluded else []  # uv warns of an empty file
         command += [*choose_target(environ), *choose_torch_backend(names, environ)]
         command += ["--no-index"] if environ.get("UV_NO_INDEX") else []
         command += ["--require-hashes"] if file.endswith(".lock") else []
         if environ.get("TORCH_BACKEND") == "cpu":
-            command += _choose_constraints(command, constraints, file, environ)
+            options = ["--constraint", str(constraints)] if wheels else []
+            command += _choose_constraints(command, options, file, environ)
         elif environ.get("TORCH_BACKEND"):
             _refuse_cpu_torch(command, file, environ)
         output, code = _run(command, environ)
@@ -72,10 +75,9 @@ def install_requirements(
 
 
 def _choose_constraints(
-    command: Sequence[str], constraints: Path, file: str, environ: Mapping[str, str]
+    command: Sequence[str], options: Sequence[str], file: str, environ: Mapping[str, str]
 ) -> Sequence[str]:
     """The constraints, unless the requirements ask for something else; refuse a resolution with GPU libraries."""
-    options = ["--constraint", str(constraints)]
     code, plan = _plan([*command, *options], environ)
     if code:
         options = []

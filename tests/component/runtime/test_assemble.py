@@ -128,6 +128,12 @@ def test_excluded_packages_become_overrides(assemble, tmp_path):
     assert format_overrides(["triton"]) == "triton; sys_platform == 'never'\n"
 
 
+def test_uv_gets_no_empty_file_to_warn_of(assemble, tmp_path):
+    assert assemble(SOURCE, TORCH_BACKEND="cpu").returncode == 0
+    said = (tmp_path / "uv.log").read_text()
+    assert "pip install" in said and "--override" not in said and "--constraint" not in said
+
+
 def test_no_requirements_need_no_install(assemble, tmp_path):
     source = {name: text for name, text in SOURCE.items() if name != "requirements.txt"}
     assert assemble(source).returncode == 0
