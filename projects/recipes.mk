@@ -27,7 +27,7 @@ LEVEL := $(if $(filter all,$(lastword $(subst /, ,$(CURDIR)))),all,$(if $(IS_MOD
 .PHONY: help
 
 help:
-	@awk -F ':.*## $(LEVEL): ' '/^[a-z-]+:.*## $(LEVEL): / {printf "  %-16s %s\n", $$1, $$2}' "$(RECIPES)"
+	@awk -F ':.*## $(LEVEL): ' '/^[a-z-]+:.*## $(LEVEL): / {printf "  %-16s %s\n", $$1, $$2}' "$(RECIPES)" $(filter-out $(RECIPES),$(MAKEFILE_LIST))
 
 # Phony where there is a recipe and nowhere else: make says that a phony target without one is done.
 ifeq ($(LEVEL),model)

@@ -252,6 +252,12 @@ def test_help_lists_every_target_of_every_level(tiny):
             assert (done.returncode == 0) == (target in listed), f"{folder}: {target}"
 
 
+def test_help_lists_a_target_that_a_model_directory_adds(tiny):
+    makefile = tiny.workspace.root / MODEL / "Makefile"
+    makefile.write_text(makefile.read_text() + "\nretrain:  ## model: go on training\n\t@true\n")
+    assert "  retrain          go on training\n" in tiny.succeed(*make(MODEL, "help"))
+
+
 def test_help_of_the_workspace_lists_every_target(tiny):
     assert listed_targets(tiny, ".") == declared_targets(tiny.workspace.root / "Makefile")
 
