@@ -20,6 +20,7 @@ import pytest
 from modelyard.engines.local import LocalEngine
 from tests.integration.browser import Page, open_browser
 from tests.integration.swift_server import run_swift_with_bucket
+from tests.integration.uploads import post_form
 from tests.integration.uv_environments import ROOT, find_cpu_torch, make_environment, run_python
 
 pytestmark = pytest.mark.integration
@@ -111,15 +112,6 @@ def post(url: str, payload: Any) -> Any:
         url, json.dumps(payload).encode(), headers={"Content-Type": "application/json"}, method="POST"
     )
     with urllib.request.urlopen(request, timeout=30) as response:
-        return json.load(response)
-
-
-def post_form(url: str, name: str, data: bytes) -> Any:
-    """Send one file as a form does, in a field of that name."""
-    head = f'--cut\r\nContent-Disposition: form-data; name="{name}"; filename="digit.png"\r\n\r\n'
-    body = head.encode() + data + b"\r\n--cut--\r\n"
-    headers = {"Content-Type": "multipart/form-data; boundary=cut"}
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as response:
         return json.load(response)
 
 

@@ -1,0 +1,81 @@
+"""A torch model on a real engine of images: trained in a container, served from one, and shown a picture."""
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.tiny_workspace import free_port
+from tests.integration.uploads import post_form
+from tests.integration.uv_environments import find_cpu_torch
+
+# A machine that does much else at once takes minutes for what else takes one.
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "projects/mnist"
+# Six seconds on two cores: enough to recognise clear digits.
+PAYLOAD = {"$ref": "data/mnist.npz", "model_name": "mnist_cnn", "N": 200}
+Command = Callable[..., str]
+
+
+@pytest.fixture
+def engine_name(request: pytest.FixtureRequest) -> str:
+    if find_cpu_torch() is None:
+        pytest.skip("NOT TESTED: no CPU wheel of torch in pip's find-links: from the index it would bring CUDA")
+    request.getfixturevalue("image_engines")("docker")
+    return "docker"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """The mnist project in a workspace of its own, with nothing made yet."""
+    root = tmp_path / "workspace"
+    unwanted = shutil.ignore_patterns("data", "models", "__pycache__", "all")
+    for name in ("builders", "common_utils", "utils", PROJECT):
+        shutil.copytree(ROOT / name, root / name, ignore=unwanted)
+    shutil.copy(ROOT / "projects" / "recipes.mk", root / "projects")
+    return root
+
+
+@pytest.fixture
+def run(workspace: Path, engine, environ: dict[str, str]) -> Command:
+    """Run a command in a folder of the workspace, and return what it printed."""
+    own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "MODELYARD_ENGINE": "docker"}
+    own |= {} if "MODELYARD_DATA" in environ else {"MNIST_MIRRORS": ""}
+    kept = {name: value for name, value in environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+
+    def run(folder: str, *command: str) -> str:
+        done = subprocess.run(
+            command, cwd=workspace / folder, env=kept | own, capture_output=True, text=True, timeout=900
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+        return done.stdout
+
+    return run
+
+
+def test_mnist_is_trained_and_served_from_images(run, workspace, engine):
+    cnn = f"{PROJECT}/cnn"
+    run(PROJECT, "make", "data")
+    run(cnn, "make", "build-train")
+    run(cnn, "modelyard", "train", ".", "--payload", json.dumps(PAYLOAD))
+    manifest = json.loads((workspace / PROJECT / "models" / "mnist_cnn.json").read_text())
+    assert manifest["metrics"]["accuracy"] > 0.9
+
+    port = f"PORT={free_port()}"
+    run(cnn, "make", "predict", port)
+    assert {image.kind for image in engine.images()} == {"train", "predict"}
+    assert " 200 " in run(cnn, "make", "test-endpoint", port)
+    instances = json.loads((workspace / cnn / "test" / "test_instances.json").read_text())["instances"]
+    picture = base64.b64decode(instances[0]["b64"])
+    answer = post_form(f"http://127.0.0.1:{port.partition('=')[2]}/mnist", "binData", picture)
+    assert answer["predictions"] == [7]
+    run(cnn, "make", "stop")
+    assert engine.containers() == ()
