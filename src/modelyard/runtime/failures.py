@@ -14,8 +14,16 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     """The header that answers for an exception: the client's mistake with its message, or 500 and a trace to log."""
     status = _client_status(error)
     if status is not None:
-        return {"status": status, "detail": str(error) or type(error).__name__}
+        return {"status": status, "detail": say(error) or type(error).__name__}
     return {"status": 500, "log": format_trace(error)[-_MAX_LOG:]}
+
+
+def say(error: BaseException) -> str:
+    """The message of an exception; empty where its own code fails to make one."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
 
 
 def format_trace(error: BaseException) -> str:

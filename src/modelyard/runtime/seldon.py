@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from modelyard.runtime.failures import describe_error, format_trace
+from modelyard.runtime.failures import describe_error, format_trace, say
 from modelyard.runtime.seldon_component import Component, describe_model, request_path
 from modelyard.runtime.seldon_messages import (
     BAD_DATA,
@@ -77,10 +77,10 @@ def _refuse(error: BaseException) -> tuple[dict[str, Any], bytes]:
         return dict(error.header), format_error(str(error), reason)
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and 400 <= status < 600:
-        info = str(getattr(error, "message", None) or error)
+        info = str(getattr(error, "message", None) or say(error))
         return {"status": status}, format_error(info, getattr(error, "reason", INTERNAL_ERROR))
     header = {"status": 500, "log": describe_error(error).get("log") or format_trace(error)}
-    return header, format_error(str(error), INTERNAL_ERROR)
+    return header, format_error(say(error), INTERNAL_ERROR)
 
 
 def _status_of(reply: Any) -> int:

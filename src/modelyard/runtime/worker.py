@@ -15,6 +15,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,7 +24,7 @@ from typing import Any
 
 from modelyard.runtime.batching import UnsafeError, learn
 from modelyard.runtime.counters import WorkerCounts, counts_path
-from modelyard.runtime.failures import describe_error, format_trace
+from modelyard.runtime.failures import describe_error, format_trace, say
 from modelyard.runtime.forkserver import list_modules
 from modelyard.runtime.inbox import Inbox, Job
 from modelyard.runtime.memory import settle_memory
@@ -38,6 +39,7 @@ Function = Callable[[Message], Any]
 LOAD_FAILED = 3
 DUMP_SIGNAL = signal.SIGUSR2
 ALARM = struct.Struct("dd")
+_LAST_WORDS = 2.0
 
 
 def main(settings: Mapping[str, Any]) -> int:
@@ -82,7 +84,15 @@ def main(settings: Mapping[str, Any]) -> int:
     )
     publish_metrics(functions, Path(settings["socket"]))
     Server(inbox, routes, clock.running, counts.count_call, taken.show).run()
+    end_by_force(after=_LAST_WORDS)
     return 0
+
+
+def end_by_force(*, after: float) -> None:
+    """End the process in so many seconds, if threads that the model has started keep it until then."""
+    timer = threading.Timer(after, os._exit, (0,))
+    timer.daemon = True
+    timer.start()
 
 
 @contextmanager
@@ -207,7 +217,7 @@ def describe_failure(error: BaseException) -> str:
     """One line: the exception, and the last line of the application's own code that it came through."""
     import traceback
 
-    text = f"{type(error).__name__}: {error}".rstrip(": ").replace("\n", " ")
+    text = f"{type(error).__name__}: {say(error)}".rstrip(": ").replace("\n", " ")
     root = f"{Path.cwd()}{os.sep}"
     own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(root)]
     return f"{text} ({own[-1].filename[len(root) :]}:{own[-1].lineno})" if own else text
@@ -239,21 +249,28 @@ class Clock:
 
     def __init__(self, fd: int) -> None:
         self._memory = mmap.mmap(fd, ALARM.size)
+        self._pid = os.getpid()
         os.close(fd)
 
     @contextmanager
     def running(self, seconds: float) -> Iterator[None]:
-        """Show while inside that it may take `seconds` from now on."""
+        """Show while inside that it may take `seconds` from now on.
+
+        A process that the model has forked ends here: it must not answer as well.
+        """
         ALARM.pack_into(self._memory, 0, time.monotonic() + seconds, seconds)
         try:
             yield
         finally:
+            if os.getpid() != self._pid:
+                os._exit(0)
             ALARM.pack_into(self._memory, 0, 0.0, 0.0)
 
 
 def _settle_in(settings: Mapping[str, Any]) -> None:
     """Put the application root first on sys.path, and leave stopping to the supervisor."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # systemd sends it to every process at once
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))  # a Pool ends its so
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=False)
     os.environ.pop("PYTHONSAFEPATH", None)

@@ -235,6 +235,67 @@ def test_bytes_that_are_no_frame_end_the_connection_only(start_worker: Any) -> N
     assert ask(running.client, "run") == (200, b"1")
 
 
+def test_a_process_that_the_model_forks_can_be_terminated(start_worker: Any) -> None:
+    source = """
+        import multiprocessing, time
+        context = multiprocessing.get_context("fork")
+        def wait(started):
+            started.set()
+            time.sleep(60)
+        def run(msg):
+            started = context.Event()
+            child = context.Process(target=wait, args=(started,))
+            child.start()
+            started.wait()
+            child.terminate()
+            child.join(5)
+            return child.exitcode
+    """
+    running = start_worker(source, "run")
+    running.news()
+    assert ask(running.client, "run") == (200, b"-15")
+
+
+@pytest.mark.parametrize("end", ["return 'child'", "sys.exit()", "raise ValueError"])
+def test_a_process_that_the_model_forks_answers_no_request(start_worker: Any, end: str) -> None:
+    source = f"""
+        import os, sys
+        def run(msg):
+            child = os.fork()
+            if not child:
+                {end}
+            return os.waitpid(child, 0)[1]
+    """
+    running = start_worker(source, "run")
+    running.news()
+    assert [ask(running.client, "run") for _ in range(3)] == [(200, b"0")] * 3
+
+
+def test_a_thread_that_the_model_has_started_does_not_keep_a_worker_that_is_to_end(start_worker: Any) -> None:
+    source = """
+        import threading, time
+        threading.Thread(target=time.sleep, args=(60,)).start()
+        def run(msg): return 1
+    """
+    running = start_worker(source, "run")
+    running.news()
+    running.release()
+    assert running.process.wait(10) == 0
+
+
+def test_an_exception_that_cannot_be_told_ends_nothing(start_worker: Any, tmp_path: Path) -> None:
+    source = """
+        class Odd(ValueError):
+            def __str__(self): return self.message
+        def run(msg): raise Odd
+    """
+    running = start_worker(source, "run", files={"instances.json": "1"}, instances="instances.json")
+    assert running.news()["unbatched"] == {"run": "the test instances fail: Odd (predict.py:4)"}
+    status, _ = ask(running.client, "run")
+    assert status == 422
+    assert running.process.poll() is None
+
+
 def test_its_imports_are_few() -> None:
     code = "import sys, modelyard.runtime.worker; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
