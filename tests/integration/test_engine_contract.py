@@ -295,6 +295,19 @@ class TestServing:
                 engine.serve(ContainerSpec("demo", name="web"), port=taken.getsockname()[1])
         assert engine.containers(all=True) == ()
 
+    def test_port_is_checked_without_a_start_as_if_a_container_had_ended(self, engine, stage_script):
+        engine.build(stage_script(SERVE), tag="demo")
+        port = free_port()
+        engine.serve(ContainerSpec("demo", name="web"), port=port)
+        engine.check_port("127.0.0.1", port, leaving="web")
+        with pytest.raises(PortTakenError, match=rf"port {port} on 127.0.0.1 is taken by container web"):
+            engine.check_port("127.0.0.1", port)
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            with pytest.raises(PortTakenError, match="is taken"):
+                engine.check_port("127.0.0.1", taken.getsockname()[1], leaving="web")
+
     def test_port_zero_publishes_a_free_one(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
         container = engine.serve(ContainerSpec("demo", name="web"), port=0)

@@ -20,6 +20,9 @@ class Containers(Protocol):
     def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
         """Start in the background, published."""
 
+    def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
+        """The port to publish, or PortTakenError; the container of the name `leaving` counts as ended."""
+
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""
 
@@ -56,6 +59,10 @@ class DelegatingEngine:
     def serve(self, spec: ContainerSpec, *, host: str = "127.0.0.1", port: int = 5111) -> Container:
         """See ContainerRunner."""
         return self._containers.serve(spec, host=host, port=port)
+
+    def check_port(self, host: str, port: int, *, leaving: str | None = None) -> None:
+        """See ContainerRunner."""
+        self._containers.check_port(host, port, leaving=leaving)
 
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         """See ContainerRunner."""

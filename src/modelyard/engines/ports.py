@@ -3,8 +3,10 @@
 import errno
 import os
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
+from modelyard.engines.protocols import Container
 from modelyard.errors import EngineError, PortTakenError
 
 
@@ -20,6 +22,15 @@ def choose_port(host: str, port: int) -> int:
                 raise refuse_port(host, port, describe_listener(port)) from None
             raise EngineError(f"nothing can listen on {host}:{port}: {error.strerror}", hint=_hint(error)) from None
         return int(probe.getsockname()[1])
+
+
+def is_published(port: int, containers: Iterable[Container], *, host: str, leaving: str | None) -> bool:
+    """Whether the container of the name `leaving` has the port; raise PortTakenError where another one has."""
+    owners = [each.name for each in containers if port and each.status == "running" and each.port == port]
+    for name in owners:
+        if name != leaving:
+            raise refuse_port(host, port, f"container {name}")
+    return bool(owners)
 
 
 def refuse_port(host: str, port: int, owner: str | None) -> PortTakenError:

@@ -133,6 +133,9 @@ class ContainerRunner(Protocol):
         that name runs.
         """
 
+    def check_port(self, host: str, port: int, *, leaving: str | None = None) -> None:
+        """Raise PortTakenError where `serve` would, were the container of the name `leaving` not running."""
+
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         """The running containers, newest first; with `all` also those that ended."""
 

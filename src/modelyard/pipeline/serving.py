@@ -16,6 +16,8 @@ from modelyard.pipeline.building import BuildRequest, build_image
 from modelyard.pipeline.endpoint import Endpoint
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.pipeline.subject import choose_container_name, models_of
+from modelyard.runtime.application import check_default_route, load_routes
+from modelyard.runtime.settings import load_settings
 from modelyard.workspace import CombinedDirectory, ModelDirectory
 
 _POLL = 0.05
@@ -52,17 +54,19 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
     """Build, start in the background, and return when every model is ready, or some where READY=any.
 
     A running container of the same name is replaced, even by its like: only a new one surely has the model's last
-    binary. Raises PortTakenError, and RunError with the reason where a model cannot load and the daemon is not ready
-    without it; then nothing is left running.
+    binary. What is known to be wrong without a start (PortTakenError, InputError) leaves it running. Raises RunError
+    with the reason where a model cannot load and the daemon is not ready without it; then nothing is left running.
     """
     name = request.container_name
+    engine.check_port(request.host, request.port, leaving=name)
     image = build_image(request.build, engine, reporter)
-    running = next((c for c in engine.containers() if c.name == name), None)
-    if running is not None:
+    check_settings(request)
+    spec = specify_container(request, image, name=name)
+    if any(container.name == name for container in engine.containers()):
+        engine.check_port(request.host, request.port, leaving=name)  # builds take minutes
         with reporter.step(f"stopping the {name} that runs"):
-            engine.stop(running.name)
+            engine.stop(name)
     with reporter.step(f"starting {name} on {request.endpoint}") as step:
-        spec = specify_container(request, image, name=name)
         container = engine.serve(spec, host=request.host, port=request.port)
         try:
             _wait_until_ready(request, engine, reporter, step.output)
@@ -71,6 +75,20 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
             raise
         step.done(f"{name} is ready on {request.endpoint}")
     return container
+
+
+def check_settings(request: ServeRequest) -> None:
+    """Raise InputError for a variable that the daemon would not start with, saying where it is set."""
+    own = request.build.subject.environment
+    environment = {**own, **request.environment}
+    routes = load_routes(environment)
+    for key, value in environment.items():
+        try:
+            load_settings({key: value})
+            check_default_route(routes, {key: value})
+        except InputError as error:
+            place = "option -e" if key in request.environment else own.where(key)
+            raise InputError(f"{place}: {error.message}", hint=error.hint) from None
 
 
 def specify_container(

@@ -13,7 +13,7 @@ from modelyard.context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.bill import Bill, LayerSize, PackageSize
 from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, Pruned, discard
-from modelyard.errors import EngineError
+from modelyard.errors import EngineError, PortTakenError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Train = Callable[[Path, Mapping[str, str], OnOutput], int]
@@ -94,6 +94,11 @@ class FakeEngine:
             container = replace(container, status="exited", exit_code=self.exits_with)
         self.serving[spec.name] = container
         return container
+
+    def check_port(self, host: str, port: int, *, leaving: str | None = None) -> None:
+        """Every port is free that no other container has."""
+        if any(item.port == port and item.name != leaving for item in self.containers()):
+            raise PortTakenError(f"port {port} on {host} is taken")
 
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         """Those that run."""

@@ -153,6 +153,43 @@ def test_a_running_container_of_that_name_is_replaced_even_by_its_like(request_,
     assert "stop another" not in engine.calls
 
 
+def test_a_running_daemon_is_left_alone_where_the_port_of_the_new_one_is_taken(request_, engine, reporter):
+    serve(request_, engine, reporter)
+    engine.serving["another"] = make_container("another", port=4999)
+    calls = list(engine.calls)
+    with pytest.raises(PortTakenError):
+        serve(replace(request_, port=4999), engine, reporter)
+    assert engine.calls == calls
+
+
+def test_a_running_daemon_is_left_alone_where_the_models_of_the_new_one_clash(
+    two_projects, workspace, request_, engine, reporter
+):
+    from modelyard.pipeline.generating import generate_all
+
+    list(generate_all(workspace, workspace.root, offline=True, reporter=reporter))
+    combined = workspace.combined_directory(workspace.projects_root)
+    both = replace(request_, build=replace(request_.build, subject=combined))
+    serve(both, engine, reporter)
+    write_files(workspace.root, {"projects/tumor/models/income_rf.bin": "another"})
+    with pytest.raises(InputError, match=r"differ, but one daemon would serve both"):
+        serve(both, engine, reporter)
+    assert engine.calls[-1] == "build all-predict" and engine.containers()
+
+
+@pytest.mark.parametrize(("key", "value"), [("QUEUE_SIZE", "many"), ("DEFAULT_ROUTE", "nowhere")])
+def test_a_running_daemon_is_left_alone_where_the_new_one_would_not_start(request_, engine, reporter, key, value):
+    serve(request_, engine, reporter)
+    with pytest.raises(InputError, match=f"^option -e: {key} is '{value}'"):
+        serve(replace(request_, environment={key: value}), engine, reporter)
+    path = request_.build.subject.path / ".s2i/environment"
+    path.write_text(f"{path.read_text()}{key}={value}\n")
+    subject = request_.build.workspace.model_directory(request_.build.subject.path)
+    with pytest.raises(InputError, match=rf"^{path}:\d+: {key} is '{value}'"):
+        serve(replace(request_, build=replace(request_.build, subject=subject)), engine, reporter)
+    assert "stop income-rf" not in engine.calls
+
+
 def test_a_taken_port_is_the_engine_s_error(request_, engine, reporter, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise PortTakenError("port 5111 on 127.0.0.1 is taken")

@@ -11,7 +11,7 @@ from modelyard.engines.delegation import choose_grace, pick_container
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.images import DockerImages, parse_time
 from modelyard.engines.docker.workshop import lines_of, remove_container
-from modelyard.engines.ports import choose_port, refuse_port
+from modelyard.engines.ports import choose_port, is_published
 from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.workspace import as_container_name
@@ -33,11 +33,7 @@ class DockerContainers:
 
     def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
         """Start in the background, published."""
-        for other in self.all():
-            if other.status == "running" and port and other.port == port:
-                raise refuse_port(host, port, f"container {other.name}")
-        if self.client.is_local:
-            port = choose_port(host, port)
+        port = self.check_port(host, port)
         listens = {"HOST": "0.0.0.0", "PORT": PORT.removesuffix("/tcp")}
         container = self._create(replace(spec, environment={**listens, **spec.environment}), ports={PORT: (host, port)})
         try:
@@ -47,6 +43,12 @@ class DockerContainers:
             remove_container(self.client, container)
             raise
         return self.find(container)
+
+    def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
+        """The port to publish, a free one for 0 where the engine is on this machine."""
+        if is_published(port, self.all(), host=host, leaving=leaving) or not self.client.is_local:
+            return port
+        return choose_port(host, port)
 
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""

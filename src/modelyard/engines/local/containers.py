@@ -19,7 +19,7 @@ from modelyard.engines.local.home import Home, read_record, remove_tree, write_r
 from modelyard.engines.local.images import LocalImages
 from modelyard.engines.local.process import inherit, signal_group
 from modelyard.engines.local.processes import is_running, start_time
-from modelyard.engines.ports import choose_port, refuse_port
+from modelyard.engines.ports import choose_port, is_published
 from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.network import CERTIFICATES, PROXIES
@@ -56,6 +56,10 @@ class LocalContainers:
     def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
         """Start in the background, published."""
         return self._start(spec, host=host, port=port)
+
+    def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
+        """The port to publish, a free one for 0."""
+        return port if is_published(port, self.all(), host=host, leaving=leaving) else choose_port(host, port)
 
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""
@@ -124,7 +128,7 @@ class LocalContainers:
             )
             self._free_name(name)
             if host is not None and port is not None:
-                port = self._free_port(host, port)
+                port = self.check_port(host, port)
             folder = self.home.containers / id
             try:
                 self._make_folder(folder, image, spec.mounts)
@@ -202,12 +206,6 @@ class LocalContainers:
                 raise EngineError(f"a container {name} runs already{published}", hint=f"modelyard stop {name}")
             if other.name == name:
                 self.remove(other)
-
-    def _free_port(self, host: str, port: int) -> int:
-        for other in self.all():
-            if other.status == "running" and port and other.port == port:
-                raise refuse_port(host, port, f"container {other.name}")
-        return choose_port(host, port)
 
     def _wait(self, folder: Path, seconds: float) -> bool:
         deadline = time.monotonic() + seconds
