@@ -65,9 +65,8 @@ def _examine_training(model: ModelDirectory) -> Finding:
     if manifest is None:
         return Finding(state="warning", what=f"{what} is not trained yet", fix=fix)
     if manifest.get("synthetic"):
-        return Finding(
-            state="warning", what=f"{what} was trained on synthetic data", fix=f"get the real data, then {fix}"
-        )
+        fix = f"nothing, where the project has no others; else get the real data, then {fix}"
+        return Finding(state="warning", what=f"{what} was trained on synthetic data", fix=fix)
     return Finding(state="ok", what=what)
 
 
