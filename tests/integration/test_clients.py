@@ -185,6 +185,16 @@ def test_chunks_and_expect_and_http_1_0_work(start_daemon: StartDaemon) -> None:
     assert exchange(daemon, b"POST /echo HTTP/1.0\r\nContent-Length: 1\r\n\r\n7").endswith(b"\r\n\r\n7")
 
 
+def test_many_small_chunks_take_no_more_time_than_one(start_daemon: StartDaemon) -> None:
+    daemon = start(start_daemon)
+    body = b"[" + b" " * 400_000 + b"7]"
+    chunked = b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    started = time.monotonic()
+    answer = exchange(daemon, chunked + b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n")
+    assert answer.endswith(b"\r\n\r\n[7]")
+    assert time.monotonic() - started < 5
+
+
 @pytest.mark.parametrize(
     ("request_", "status"),
     [

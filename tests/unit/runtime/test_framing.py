@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.runtime.gateway.framing import FramingError, find_chunked_end, parse_head
+from modelyard.runtime.gateway.framing import FramingError, parse_head, take_chunks, write_chunks
 
 HEAD = b"POST /rf HTTP/1.1\r\nHost: x"
 
@@ -65,18 +65,24 @@ def test_no_bytes_are_more_than_odd(data: bytes) -> None:
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=5), st.binary(max_size=30))
 def test_chunks_end_where_they_end(chunks: list[bytes], rest: bytes) -> None:
-    body = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
-    assert find_chunked_end(bytearray(b"head" + body + rest), 4) == (4 + len(body), True)
+    data = bytearray(
+        b"head" + b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n" + rest
+    )
+    body = bytearray()
+    assert take_chunks(data, 4, body)
+    assert (data, body) == (b"head" + rest, b"".join(chunks))
+    assert take_chunks(bytearray(write_chunks(bytes(body))), 0, again := bytearray())
+    assert again == body
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5), st.data())
 def test_part_of_the_chunks_is_not_the_end(chunks: list[bytes], data: st.DataObject) -> None:
     body = b"".join(b"%x;name=value\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     cut = data.draw(st.integers(0, len(body) - 1))
-    position, is_end = find_chunked_end(bytearray(body[:cut]), 0)
-    assert not is_end
-    assert position <= cut
-    assert find_chunked_end(bytearray(body), position) == (len(body), True)
+    arrived, taken = bytearray(body[:cut]), bytearray()
+    assert not take_chunks(arrived, 0, taken)
+    assert take_chunks(arrived + body[cut:], 0, taken)
+    assert taken == b"".join(chunks)
 
 
 @pytest.mark.parametrize(
@@ -84,4 +90,4 @@ def test_part_of_the_chunks_is_not_the_end(chunks: list[bytes], data: st.DataObj
 )
 def test_what_is_no_chunk_is_refused(body: bytes) -> None:
     with pytest.raises(FramingError, match=re.escape("a chunk")):
-        find_chunked_end(bytearray(body), 0)
+        take_chunks(bytearray(body), 0, bytearray())

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
 
-from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, find_chunked_end, parse_head
+from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, parse_head, take_chunks, write_chunks
 from modelyard.runtime.gateway.links import Call
 from modelyard.runtime.gateway.problems import Problem, find_phrase, render_problem
 
@@ -36,7 +36,7 @@ class Client:
         self._out = b""
         self._head: Head | None = None
         self._body_at = 0
-        self._chunks_at = 0
+        self._chunked = bytearray()
         self._at_hand = 0
         self._held = 0
         self._is_busy = False
@@ -109,7 +109,7 @@ class Client:
 
     def _count_held(self) -> None:
         """Tell the worker how many bytes of requests this connection holds."""
-        held = len(self._in) + self._at_hand
+        held = len(self._in) + len(self._chunked) + self._at_hand
         self._worker.held += held - self._held
         self._held = held
 
@@ -145,7 +145,7 @@ class Client:
                 self._refuse(Problem(431, f"the request's head is larger than {MAX_HEAD} bytes"))
             return False
         self._head = _parse_head_again(bytes(self._in[:end]))
-        self._body_at = self._chunks_at = end + len(END)
+        self._body_at = end + len(END)
         settings = self._worker.settings
         self.deadline = time.monotonic() + settings.body_timeout
         if b"expect" in self._head.headers and not self._head.is_odd and self._head.length <= settings.max_body:
@@ -155,15 +155,18 @@ class Client:
 
     def _read_chunks(self) -> None:
         try:
-            self._chunks_at, is_end = find_chunked_end(self._in, self._chunks_at)
+            is_end = take_chunks(self._in, self._body_at, self._chunked)
         except FramingError as error:
             self._refuse(Problem(400, f"the body is no chunked body: {error}"))
             return
         max_body = self._worker.settings.max_body
-        if len(self._in) - self._body_at > max_body + MAX_HEAD:
+        if len(self._chunked) + len(self._in) - self._body_at > max_body + MAX_HEAD:
             self._refuse(Problem(413, f"the body is larger than {max_body} bytes (MAX_BODY)"))
         elif is_end:
-            self._start(self._chunks_at)
+            whole = write_chunks(bytes(self._chunked))  # gunicorn takes time for each chunk by the bytes after it
+            self._chunked.clear()
+            self._in[self._body_at : self._body_at] = whole
+            self._start(self._body_at + len(whole))
 
     # Answering
 
@@ -196,6 +199,7 @@ class Client:
         response = render_problem(problem, request_id)
         headers = [(name, value) for name, value in response.headers if name != "Content-Length"]
         self._in.clear()
+        self._chunked.clear()
         self.respond(problem.status, [*headers, ("X-Request-Id", request_id)], response.get_data())
 
     def refuse_connection(self) -> None:
@@ -253,6 +257,7 @@ class Client:
         self._sock.close()
         self._worker.clients.discard(self)
         self._in.clear()
+        self._chunked.clear()
         self._at_hand = 0
         self._count_held()
         if self._call is not None:

@@ -66,25 +66,34 @@ def parse_head(data: bytes) -> Head:
     return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive)
 
 
-def find_chunked_end(data: bytearray, start: int) -> tuple[int, bool]:
-    """Follow the chunks from `start`; return how far they are whole, and whether that is the body's end.
+def take_chunks(data: bytearray, start: int, body: bytearray) -> bool:
+    """Move what the chunks hold that are whole in `data` from `start` on into `body`; tell whether the last one was.
 
     Raises FramingError for what is no chunk. Trailers are not taken.
+
+    >>> data, body = bytearray(b"2\\r\\n[1\\r\\n1\\r\\n]\\r\\n0"), bytearray()
+    >>> take_chunks(data, 0, body), body, data
+    (False, bytearray(b'[1]'), bytearray(b'0'))
     """
-    while True:
-        line = _CHUNK.match(data, start)
-        if line is None:
-            if data.find(b"\n", start) >= 0 or len(data) - start > MAX_HEAD:
-                raise FramingError("a chunk without a size")
-            return start, False
-        end = line.end() + int(line[1], 16) + 2
+    at, is_end = start, False
+    while not is_end and (line := _CHUNK.match(data, at)) is not None:
+        size = int(line[1], 16)
+        end = line.end() + size + 2
         if len(data) < end:
-            return start, False
+            break
         if data[end - 2 : end] != b"\r\n":
             raise FramingError("a chunk that is longer than its size, or a trailer")
-        start = end
-        if int(line[1], 16) == 0:
-            return start, True
+        body += data[line.end() : end - 2]
+        at, is_end = end, size == 0
+    if not is_end and line is None and (data.find(b"\n", at) >= 0 or len(data) - at > MAX_HEAD):
+        raise FramingError("a chunk without a size")
+    del data[start:at]
+    return is_end
+
+
+def write_chunks(body: bytes) -> bytes:
+    """A body in as few chunks as it takes."""
+    return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
 
 
 def _find_length(headers: dict[bytes, bytes], *, is_recent: bool) -> tuple[int, bool, bool]:
