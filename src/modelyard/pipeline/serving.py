@@ -4,7 +4,7 @@ import filecmp
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -163,6 +163,14 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
+def _how_to_mend(request: ServeRequest, failed: Sequence[Mapping[str, Any]], *, others: bool) -> str:
+    if any("models/" in (route["reason"] or "") for route in failed):
+        hint = "is the model trained? make train writes the binary that predict.py loads"
+    else:
+        hint = f"the whole traceback: modelyard logs {request.container_name}"
+    return f"{hint}; READY=any serves the others without it" if others else hint
+
+
 def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter, output: OnOutput) -> None:
     deadline = time.monotonic() + request.timeout
     said = ""
@@ -180,8 +188,7 @@ def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter,
                 if not _is_ready(request.endpoint):
                     raise RunError(
                         f"{request.container_name}: {what}",
-                        hint="is the model trained? make train writes the binary that predict.py loads; "
-                        "READY=any serves the others without it",
+                        hint=_how_to_mend(request, failed, others=len(failed) < len(routes)),
                     )
                 reporter.note(what)
             return

@@ -108,8 +108,17 @@ def test_a_route_that_cannot_load_stops_the_container_and_says_why(request_, dae
     daemon.states = [LOADING, FAILED]
     with pytest.raises(RunError, match=r"/income-rf: FileNotFoundError: models/income_rf\.bin") as error:
         serve(request_, engine, reporter)
-    assert "make train" in error.value.hint
+    assert "make train" in error.value.hint and "READY=any" not in error.value.hint
     assert engine.containers() == ()
+
+
+def test_a_reason_that_is_not_the_model_binary_leads_to_the_log(request_, daemon, engine, reporter):
+    ready = [{"route": "other", "state": "ready", "reason": None}]
+    daemon.states = [LOADING, [*ready, {**FAILED[0], "reason": "DeviceError: device 'gpu': expected auto"}]]
+    with pytest.raises(RunError, match="1 of 2 routes") as error:
+        serve(request_, engine, reporter)
+    name = request_.container_name
+    assert error.value.hint == f"the whole traceback: modelyard logs {name}; READY=any serves the others without it"
 
 
 def test_where_the_daemon_is_ready_without_a_route_that_cannot_load_it_stays_and_the_reason_is_told(
