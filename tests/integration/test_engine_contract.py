@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from modelyard.engines.bill import NO_PACKAGE
 from modelyard.engines.protocols import ContainerSpec, Mount, discard
 from modelyard.errors import BuildError, EngineError, InputError, PortTakenError
 from modelyard.pipeline.sizing import build_within
+from modelyard.runtime.scratch import PREFIX, scratch_folder
 
 pytestmark = pytest.mark.integration
 
@@ -390,6 +392,17 @@ class TestStore:
         engine.stop("web")
         pruned = engine.prune()
         assert (len(pruned.images), pruned.containers) == (1, ("web",))
+
+    def test_prune_removes_what_killed_builds_left_in_the_temporary_folder(self, engine, tmp_path, monkeypatch):
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        left = tmp_path / f"{PREFIX}left" / "folder"
+        left.mkdir(parents=True)
+        (left / "context.json").write_text("{}")
+        with scratch_folder() as held:
+            assert not left.exists(), "the next build removes it, too"
+            left.mkdir(parents=True)
+            assert engine.prune().freed >= 0
+            assert held.is_dir() and not left.exists()
 
     def test_prune_removes_what_nothing_uses_and_nothing_else(self, engine, stage_train):
         engine.build(stage_train(TRAIN), tag="kept")

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from modelyard.context import BuildContext, stage_combined, stage_model
 from modelyard.context.lock import lock_path
@@ -21,6 +20,7 @@ from modelyard.pipeline.script import run_script
 from modelyard.pipeline.sizing import build_within
 from modelyard.pipeline.subject import Subject, choose_tag, find_combined, find_models
 from modelyard.probe import check_model
+from modelyard.runtime.scratch import scratch_folder
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
 
 BUILD_SCRIPT = "build.sh"
@@ -58,8 +58,8 @@ class BuildRequest:
 @contextmanager
 def staged(request: BuildRequest) -> Iterator[BuildContext]:
     """Stage the context in a temporary directory that is gone afterwards."""
-    with TemporaryDirectory(prefix="modelyard-context-") as folder:
-        yield stage(request, Path(folder))
+    with scratch_folder() as folder:
+        yield stage(request, folder)
 
 
 def stage(request: BuildRequest, root: Path) -> BuildContext:

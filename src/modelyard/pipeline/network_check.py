@@ -7,12 +7,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 from modelyard.engines.local.environments import find_uv
 from modelyard.network import CERTIFICATES, PROXIES, NetworkProfile, mask_credentials
 from modelyard.pipeline.doctor import Finding
+from modelyard.runtime.scratch import scratch_folder
 
 _INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
 _PACKAGE = "six"  # any: an index that has not got it has answered
@@ -99,8 +99,8 @@ def _ask(url: str, what: str, profile: NetworkProfile, environ: Mapping[str, str
     variables = {name: value for name, value in variables.items() if name not in (*_INDEXES, "UV_FIND_LINKS")}
     if url:
         variables["UV_DEFAULT_INDEX"] = url
-    with TemporaryDirectory(prefix="modelyard-") as folder:
-        Path(folder, "one.in").write_text(f"{_PACKAGE}\n", encoding="utf-8")
+    with scratch_folder() as folder:
+        (folder / "one.in").write_text(f"{_PACKAGE}\n", encoding="utf-8")
         command = [find_uv(environ), "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--color=never"]
         failed = _run([*command, "--python", sys.executable, "one.in"], variables, folder)
     if _UNREACHED.search(failed):
@@ -109,7 +109,7 @@ def _ask(url: str, what: str, profile: NetworkProfile, environ: Mapping[str, str
     return Finding(state="ok", what=f"{what}: answers")
 
 
-def _run(command: Sequence[str], environ: Mapping[str, str], folder: str) -> str:
+def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> str:
     """What a command says where it fails; nothing where it does not."""
     try:
         done = subprocess.run(

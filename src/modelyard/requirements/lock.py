@@ -3,8 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from uv import find_uv_bin
 
@@ -12,6 +10,7 @@ from modelyard.errors import InputError
 from modelyard.network import mask_credentials
 from modelyard.requirements.parse import parse_requirements
 from modelyard.runtime.installation import explain_failure, find_hint
+from modelyard.runtime.scratch import scratch_folder
 from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
 
 _OPTIONS = ("--generate-hashes", "--no-header", "--no-annotate", "--no-progress", "--color=never")
@@ -34,8 +33,7 @@ def pin_requirements(
     does. Raises InputError naming the lines of `file` where they can't be installed.
     """
     names = {line.name for line in parse_requirements("\n".join(lines), source=file)}
-    with TemporaryDirectory(prefix="modelyard-") as folder:
-        root = Path(folder)
+    with scratch_folder() as root:
         source, target = root / "requirements.in", root / "requirements.lock"
         source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         target.write_text(before, encoding="utf-8")

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal, Protocol
 
 from packaging.utils import canonicalize_name
 from uv import find_uv_bin
 
 from modelyard.network import mask_credentials
+from modelyard.runtime.scratch import scratch_folder
 from modelyard.runtime.variants import choose_torch_backend
 
 _SCHEMA = 1
@@ -81,8 +81,8 @@ class Resolver:
 
     def _ask(self, lines: Sequence[str]) -> Verdict:
         names: dict[str, None] = {canonicalize_name(match[0]): None for line in lines if (match := _NAME.match(line))}
-        with TemporaryDirectory(prefix="modelyard-") as folder:
-            source = Path(folder, "requirements.in")
+        with scratch_folder() as folder:
+            source = folder / "requirements.in"
             source.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
             options = ["--quiet", "--no-progress", "--color=never", "--no-header", "--no-annotate"]
             versions = ["--python", sys.executable, "--python-version", self.python_version]

@@ -2,13 +2,13 @@
 
 import re
 import subprocess
-import tempfile
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelyard.runtime.errors import ModelyardError
 from modelyard.runtime.pythons import choose_target
+from modelyard.runtime.scratch import scratch_folder
 from modelyard.runtime.variants import (
     choose_torch_backend,
     find_cpu_torch,
@@ -52,8 +52,8 @@ def install_requirements(
         return
     environ = {"UV_COMPILE_BYTECODE": "1", **environ}
     file = environ.get("MODELYARD_REQUIREMENTS_FILE") or requirements.name
-    with tempfile.TemporaryDirectory(prefix="modelyard-") as folder:
-        overrides, constraints = Path(folder, "overrides.txt"), Path(folder, "constraints.txt")
+    with scratch_folder() as folder:
+        overrides, constraints = folder / "overrides.txt", folder / "constraints.txt"
         excluded = environ.get("EXCLUDED_PACKAGES", "").split()
         overrides.write_text(format_overrides(excluded), encoding="utf-8")
         wheels = find_cpu_wheels(environ)

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from modelyard.engines.docker.client import Client
@@ -17,6 +16,7 @@ from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.runtime.environment import read_environment
+from modelyard.runtime.scratch import scratch_folder
 from modelyard.s2i.artifacts import restore_artifacts
 from modelyard.s2i.builder import ASSEMBLE_USER, BuilderImage, check_uid, open_builder
 from modelyard.s2i.config import BuildConfig
@@ -147,10 +147,10 @@ def upload(workshop: Workshop, prepared: Prepared) -> None:
     """Bring source and scripts into the container, below the destination, owned by who assembles."""
     uid = prepared.user.partition(":")[0]
     owner = (int(uid) if uid.isdigit() else UID, GID)
-    with TemporaryDirectory(prefix="modelyard-upload-") as folder:
+    with scratch_folder() as folder:
         for name in ("src", "scripts"):
             tree = prepared.folder / "upload" / name
-            layer = write_source_layer(Path(folder, "upload.tar"), f"{prepared.destination}/{name}", tree, owner=owner)
+            layer = write_source_layer(folder / "upload.tar", f"{prepared.destination}/{name}", tree, owner=owner)
             with layer.path.open("rb") as archive:
                 workshop.upload(archive, "/")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 
 from modelyard.engines.docker.builder_image import find_image
 from modelyard.engines.docker.client import Client
@@ -14,6 +14,7 @@ from modelyard.engines.protocols import OnOutput
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, RunError
 from modelyard.network import read_network_profile
+from modelyard.runtime.scratch import scratch_folder
 from modelyard.s2i.build import build, prepare
 from modelyard.s2i.builder import open_builder
 from modelyard.s2i.callback import check_callback, post_callback
@@ -61,8 +62,8 @@ def build_dockerfile(
     client: Client, config: BuildConfig, target: Path, on_output: OnOutput, *, directory: Path
 ) -> Path:
     """Write a Dockerfile and what it needs in place of building."""
-    with TemporaryDirectory(prefix="modelyard-s2i-") as folder:
-        return write_dockerfile(prepare(client, config, Path(folder), on_output, directory=directory), target)
+    with scratch_folder() as folder:
+        return write_dockerfile(prepare(client, config, folder, on_output, directory=directory), target)
 
 
 def rebuild_config(client: Client, image: str, tag: str | None) -> BuildConfig:
@@ -90,9 +91,9 @@ def run_result(client: Client, image: str, on_output: OnOutput) -> None:
 @contextmanager
 def _work_folder(keep: bool, on_output: OnOutput) -> Iterator[Path]:
     if not keep:
-        with TemporaryDirectory(prefix="modelyard-s2i-") as folder:
-            yield Path(folder)
+        with scratch_folder() as folder:
+            yield folder
         return
-    folder = mkdtemp(prefix="modelyard-s2i-")
-    on_output(f"---> temporary directory: {folder} is kept")
-    yield Path(folder)
+    kept = Path(mkdtemp(prefix="modelyard-s2i-"))
+    on_output(f"---> temporary directory: {kept} is kept")
+    yield kept

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from modelyard.engines.docker.layer import write_source_layer
 from modelyard.engines.docker.workshop import Workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, InputError
+from modelyard.runtime.scratch import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Injections:
 def inject(workshop: Workshop, injections: Injections, on_output: OnOutput) -> Iterator[None]:
     """Copy the files in; in the end empty each of them, because who assembles may not be allowed to remove it."""
     injected: list[str] = []
-    with TemporaryDirectory(prefix="modelyard-inject-") as folder:
+    with scratch_folder() as folder:
         for source, target in injections.folders:
-            layer = write_source_layer(Path(folder, "inject.tar"), target, source)
+            layer = write_source_layer(folder / "inject.tar", target, source)
             with tarfile.open(layer.path) as archive:
                 injected += [f"/{member.name}" for member in archive if member.isreg()]
             with layer.path.open("rb") as content:

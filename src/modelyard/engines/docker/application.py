@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from sys import stdlib_module_names
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from modelyard import __version__
@@ -20,6 +19,7 @@ from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.stack import stack_layers
 from modelyard.errors import BuildError, ModelyardError
 from modelyard.runtime.entries import check_entries
+from modelyard.runtime.scratch import scratch_folder
 
 IMAGE_LABEL = "io.modelyard.image"
 KIND_LABEL = "io.modelyard.kind"
@@ -64,12 +64,10 @@ def make_application(client: Client, plan: ApplicationPlan, dependencies: str) -
         below: Mapping[str, Any] = client.api.inspect_image(dependencies)
     variables = dict(line.partition("=")[::2] for line in below["Config"].get("Env") or ())
     check_application(plan.context, below["Config"]["Labels"] or {})
-    with TemporaryDirectory(prefix="modelyard-layer-") as folder:
-        runtime = write_files_layer(Path(folder, "runtime.tar"), plan.dependencies.builder.runtime, executable=SCRIPTS)
+    with scratch_folder() as folder:
+        runtime = write_files_layer(folder / "runtime.tar", plan.dependencies.builder.runtime, executable=SCRIPTS)
         scripts = {f"{SCRIPTS}/{name}": path for name, path in own_scripts(plan.context).items()}
-        source = write_source_layer(
-            Path(folder, "source.tar"), variables["APP_ROOT"], plan.context.source, scripts=scripts
-        )
+        source = write_source_layer(folder / "source.tar", variables["APP_ROOT"], plan.context.source, scripts=scripts)
         title = f"source: {plan.context.name} ({plan.context.kind}) {plan.context.source_digest[:12]}"
         change = Change(
             layers=[(f"runtime: modelyard {__version__}", runtime), (title, source)],

@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
@@ -16,6 +15,7 @@ from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
+from modelyard.runtime.scratch import scratch_folder
 
 UPLOAD = "/tmp"
 APP_ROOTS = {"train": "/model", "predict": "/action"}
@@ -64,11 +64,11 @@ def plan_one(context: BuildContext, builder: str, labels: Mapping[str, str]) -> 
 def build_in_one(client: Client, plan: OneContainerPlan, profile: ContainerProfile, on_output: OnOutput) -> str:
     """Do so, as root, and hand the application over to the user 1001; return the image's id."""
     with (
-        TemporaryDirectory(prefix="modelyard-layer-") as folder,
+        scratch_folder() as folder,
         open_workshop(client, plan.builder, folders=profile.folders, network=profile.network) as workshop,
     ):
         for target, tree in ((f"{UPLOAD}/src", plan.source), (f"{UPLOAD}/scripts", plan.scripts)):
-            layer = write_source_layer(Path(folder, "upload.tar"), target, tree)
+            layer = write_source_layer(folder / "upload.tar", target, tree)
             with layer.path.open("rb") as archive:
                 workshop.upload(archive, "/")
         variables = {

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import unquote, urlsplit
 
 from modelyard.engines.docker.workshop import Folder
 from modelyard.network import CERTIFICATES, NetworkProfile
+from modelyard.runtime.scratch import scratch_folder
 
 PLACE = "/opt/modelyard/network"
 """Where builder images have an empty folder to mount on: a mount point made on the fly would be part of a layer."""
@@ -44,8 +44,7 @@ def container_profile(profile: NetworkProfile, environ: Mapping[str, str]) -> It
     kept = {name: value for name, value in profile.variables.items() if value and name not in _PLACES}
     variables = {name: _translate(name, value, mounts) for name, value in kept.items()}
     bundle = next((variables[name] for name in CERTIFICATES[:3] if name in variables), None)
-    with TemporaryDirectory(prefix="modelyard-network-") as folder:
-        root = Path(folder)
+    with scratch_folder() as root:
         root.chmod(0o755)
         if bundle is not None:
             variables |= {
@@ -57,7 +56,7 @@ def container_profile(profile: NetworkProfile, environ: Mapping[str, str]) -> It
             place = root / Path(target).relative_to(PLACE)
             place.mkdir() if Path(source).is_dir() else place.touch()
         folders = (
-            Folder(source=folder, target=PLACE),
+            Folder(source=str(root), target=PLACE),
             *(Folder(source=s, target=t) for s, t in sorted(mounts.items())),
         )
         network = choose_network(profile, environ)

@@ -13,6 +13,7 @@ from modelyard.engines.docker.old_builders import remove_old_builders
 from modelyard.engines.docker.workshop import WORKSHOP, is_abandoned, remove_container
 from modelyard.engines.local.home import Home
 from modelyard.engines.protocols import Pruned
+from modelyard.runtime import scratch
 
 _ENDED = ("exited", "created", "configured", "stopped", "dead")
 
@@ -47,7 +48,7 @@ def prune(client: Client) -> Pruned:
         images=tuple(item["Id"].removeprefix("sha256:") for item in images),
         environments=tuple(item["Labels"][KEY_LABEL] for item in environments),
         containers=tuple(containers),
-        freed=sum(size for _, size in freed) + remove_abandoned(home),
+        freed=sum(size for _, size in freed) + remove_abandoned(home) + scratch.remove_abandoned(),
     )
 
 

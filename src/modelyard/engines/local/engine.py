@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
@@ -21,6 +20,7 @@ from modelyard.engines.local.home import Home, explaining_disk_errors, measure_t
 from modelyard.engines.local.images import RECORD, LocalImages
 from modelyard.engines.local.measuring import measure_image
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
+from modelyard.runtime.scratch import remove_abandoned, scratch_folder
 
 
 class LocalEngine(DelegatingEngine):
@@ -54,8 +54,8 @@ class LocalEngine(DelegatingEngine):
 
     def environment_for(self, requirements: Path, *, on_output: OnOutput = discard) -> Path:
         """Make, or find, the environment of a requirements file, and return the virtual environment's folder."""
-        with TemporaryDirectory(prefix="modelyard-") as folder, self.home.lock("store", shared=True):
-            plan = plan_requirements(requirements, Path(folder), self.environ)
+        with scratch_folder() as folder, self.home.lock("store", shared=True):
+            plan = plan_requirements(requirements, folder, self.environ)
             make_environment(self.home, plan, self.environ, on_output)
             return environment_path(self.home, plan.key)
 
@@ -92,6 +92,7 @@ class LocalEngine(DelegatingEngine):
             for folder in folders:
                 remove_tree(folder)
             self.home.remove_free_locks()
+            freed += remove_abandoned()
         return Pruned(
             images=tuple(item.id for item in images),
             environments=tuple(path.name for path in environments if not path.name.startswith(".")),

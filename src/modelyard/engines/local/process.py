@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from modelyard.engines.protocols import OnOutput
 from modelyard.network import mask_credentials
+from modelyard.runtime.scratch import held_locks
 
 LAST_LINES = 30
 _INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -71,7 +72,7 @@ def start_group(
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                pass_fds=locks,
+                pass_fds=[*locks, *held_locks()],
             )
     except BaseException:
         if process is not None:
