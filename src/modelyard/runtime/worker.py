@@ -270,7 +270,7 @@ class Clock:
 def _settle_in(settings: Mapping[str, Any]) -> None:
     """Put the application root first on sys.path, and leave stopping to the supervisor."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # systemd sends it to every process at once
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))  # a Pool ends its so
+    _let_forks_end()
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=False)
     os.environ.pop("PYTHONSAFEPATH", None)
@@ -279,6 +279,20 @@ def _settle_in(settings: Mapping[str, Any]) -> None:
     if settings["path"]:
         sys.path.append(str(Path(root, settings["path"])))
     sys.argv = [sys.argv[0]]
+
+
+def _let_forks_end() -> None:
+    """Have SIGTERM end the processes that the model forks, however early it comes: multiprocessing's Pool needs it."""
+
+    def end_by_it() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}),
+        after_in_child=end_by_it,
+    )
 
 
 if __name__ == "__main__":
