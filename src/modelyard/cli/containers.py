@@ -93,12 +93,17 @@ def logs_command(settings: Settings, name: str, follow: bool, engine: str | None
 def stop_command(settings: Settings, names: tuple[str, ...], grace: float | None, engine: str | None) -> None:
     """Stop the containers NAMES: what they accepted is answered first. One that is not there stops no other's end."""
     opened = settings.open_engine(engine)
+    running = {container.id for container in opened.containers()}
     failed = []
     for name in names:
         try:
-            opened.stop(name, grace=grace)
-            click.echo(name)
+            stopped = opened.stop(name, grace=grace)
         except EngineError as error:
             failed.append(error)
+            continue
+        click.echo(name)
+        if stopped.id not in running:
+            elsewhere = "one of another engine: --engine (make: ENGINE=local|docker|podman)"
+            click.echo(f"{name} had ended before on the engine {opened.name}; {elsewhere}", err=True)
     if failed:
         raise EngineError("\n".join(error.message for error in failed), hint=failed[0].hint)

@@ -1,4 +1,5 @@
 import json
+import socket
 
 import pytest
 
@@ -111,12 +112,14 @@ class TestJson:
         assert modelyard("build", ".", "--max-size", size).code == code
         assert json.loads(modelyard("ps", "--json").out) == []
 
-    @pytest.mark.parametrize("command", ["build", "train", "serve", "test", "demo income --port 5999"])
+    @pytest.mark.parametrize("command", ["build", "train", "serve", "test", "demo income --port PORT"])
     @pytest.mark.parametrize(("limit", "code"), [("--max-size=1MB", 5), ("--locked", 4)])
     def test_every_command_that_builds_holds_its_limits(self, modelyard, workspace, engine, command, limit, code):
         requirements = {f"{MODEL}/requirements_{kind}.txt": "six\n" for kind in ("train", "predict")}
         write_files(workspace.root, {"projects/income/data/adult.csv": "a,b\n1,2\n", **requirements})
-        assert modelyard(*command.split(), limit).code == code
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        assert modelyard(*command.replace("PORT", str(port)).split(), limit).code == code
         assert "run" not in engine.calls and not engine.serving
 
 
@@ -126,7 +129,10 @@ class TestTables:
         engine.serving["income-rf"] = make_container("income-rf")
         assert modelyard("images").out.splitlines()[1].split()[:4] == ["mine:latest", "sha", "predict", "income/rf"]
         assert "http://127.0.0.1:5111" in modelyard("ps").out
-        assert modelyard("stop", "income-rf").out == "income-rf\n"
+        done = modelyard("stop", "income-rf")
+        assert done.out == "income-rf\n" and "had ended before" not in done.err
+        done = modelyard("stop", "income-rf")
+        assert done.out == "income-rf\n" and "income-rf had ended before on the engine fake; one of" in done.err
         assert modelyard("ps").out.count("\n") == 1
         done = modelyard("stop", "nobody", "income-rf", "nothing")
         assert (done.code, done.out) == (7, "income-rf\n")
