@@ -46,8 +46,10 @@ class FolderStore:
             raise _failed(entry.key, error) from None
 
     def write(self, key: str, source: Path, *, sha256: str, on_progress: OnProgress) -> None:
-        """Copy a file there under a temporary name, then rename it."""
+        """Copy a file there under a temporary name, then rename it; a file that is there itself stays as it is."""
         target = Path(key)
+        if target.exists() and target.samefile(source):
+            return
         part = target.with_name(f".{target.name}.{os.getpid()}.part")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -68,5 +68,11 @@ def test_what_is_not_there_leads_to_what_there_is(run, tmp_path, arguments):
     assert f"see what there is: modelyard store ls {tmp_path / 'income'}\n" in run(*arguments)[2]
 
 
+def test_a_file_that_is_put_where_it_is_stays_as_it_is(run, model):
+    before = model.stat()
+    assert run("push", "rf.ubj", "rf.ubj")[:2] == run("pull", "rf.ubj", ".")[:2] == (0, f"{model}\n")
+    assert model.stat().st_ino == before.st_ino and model.read_bytes() == b"weights"
+
+
 def test_a_pipe_gets_no_bar(run, model):
     assert run("push", "rf.ubj", "store/")[2] == ""
