@@ -13,6 +13,7 @@ from modelyard.cli.options import (
 )
 from modelyard.cli.settings import Settings
 from modelyard.errors import EngineError, InputError
+from modelyard.pipeline.endpoint import Endpoint
 
 
 @click.command("run")
@@ -64,7 +65,7 @@ def ps_command(settings: Settings, show_all: bool, engine: str | None, as_json: 
             container.id[:12],
             container.image[:12],
             container.status if container.exit_code is None else f"{container.status} ({container.exit_code})",
-            f"http://{container.host}:{container.port}" if container.port else "",
+            str(Endpoint(host=container.host, port=container.port)) if container.host and container.port else "",
             format_age(container.created.timestamp()),
         ]
         for container in containers

@@ -44,13 +44,18 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where a daemon listens."""
+    """Where a daemon listens.
+
+    >>> str(Endpoint(host="::1", port=5111))
+    'http://[::1]:5111'
+    """
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
 
     def request(
         self, method: str, path: str, body: bytes | None = None, *, timeout: float = REQUEST_TIMEOUT
