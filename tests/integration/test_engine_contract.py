@@ -304,6 +304,8 @@ class TestServing:
         engine.check_port("127.0.0.1", port, leaving="web")
         with pytest.raises(PortTakenError, match=rf"port {port} on 127.0.0.1 is taken by container web"):
             engine.check_port("127.0.0.1", port)
+        with pytest.raises(EngineError, match=r"nothing can listen on 192\.0\.2\.1: "):  # an address of no machine
+            engine.check_port("192.0.2.1", port, leaving="web")
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             taken.listen()

@@ -20,17 +20,27 @@ def choose_port(host: str, port: int) -> int:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise refuse_port(host, port, describe_listener(port)) from None
-            raise EngineError(f"nothing can listen on {host}:{port}: {error.strerror}", hint=_hint(error)) from None
+            raise EngineError(
+                f"nothing can listen on {host}{f':{port}' if port else ''}: {error.strerror}", hint=_hint(error)
+            ) from None
         return int(probe.getsockname()[1])
 
 
-def is_published(port: int, containers: Iterable[Container], *, host: str, leaving: str | None) -> bool:
-    """Whether the container of the name `leaving` has the port; raise PortTakenError where another one has."""
+def claim_port(
+    host: str, port: int, containers: Iterable[Container], *, leaving: str | None, is_local: bool = True
+) -> int:
+    """Return `port` when a container could be published on it, as if the one of the name `leaving` had ended.
+
+    Raises PortTakenError where another container has it, or a process of this machine where that is the engine's too.
+    """
     owners = [each.name for each in containers if port and each.status == "running" and each.port == port]
     for name in owners:
         if name != leaving:
             raise refuse_port(host, port, f"container {name}")
-    return bool(owners)
+    if not is_local:
+        return port
+    chosen = choose_port(host, 0 if owners else port)  # of one that is left, the address can be tried at another port
+    return port if owners else chosen
 
 
 def refuse_port(host: str, port: int, owner: str | None) -> PortTakenError:

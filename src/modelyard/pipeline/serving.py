@@ -17,6 +17,7 @@ from modelyard.pipeline.endpoint import Endpoint
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.pipeline.subject import choose_container_name, models_of
 from modelyard.runtime.application import check_default_route, load_routes
+from modelyard.runtime.routes import parse_routes
 from modelyard.runtime.settings import load_settings
 from modelyard.workspace import CombinedDirectory, ModelDirectory
 
@@ -81,6 +82,8 @@ def check_settings(request: ServeRequest) -> None:
     """Raise InputError for a variable that the daemon would not start with, saying where it is set."""
     own = request.build.subject.environment
     environment = {**own, **request.environment}
+    if "ROUTES" in request.environment:
+        parse_routes(request.environment["ROUTES"], place="option -e")
     routes = load_routes(environment)
     for key, value in environment.items():
         try:

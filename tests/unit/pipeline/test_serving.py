@@ -196,6 +196,8 @@ def test_a_running_daemon_is_left_alone_where_the_new_one_would_not_start(reques
     subject = request_.build.workspace.model_directory(request_.build.subject.path)
     with pytest.raises(InputError, match=rf"^{path}:\d+: {key} is '{value}'"):
         serve(replace(request_, build=replace(request_.build, subject=subject)), engine, reporter)
+    with pytest.raises(InputError, match=r"^option -e: item 1 of ROUTES 'x' is not route:module:function"):
+        serve(replace(request_, environment={"ROUTES": "x"}), engine, reporter)
     assert "stop income-rf" not in engine.calls
 
 

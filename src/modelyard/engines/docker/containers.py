@@ -11,7 +11,7 @@ from modelyard.engines.delegation import choose_grace, pick_container
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.images import DockerImages, parse_time
 from modelyard.engines.docker.workshop import lines_of, remove_container
-from modelyard.engines.ports import choose_port, is_published
+from modelyard.engines.ports import claim_port
 from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.workspace import as_container_name
@@ -46,9 +46,7 @@ class DockerContainers:
 
     def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
         """The port to publish, a free one for 0 where the engine is on this machine."""
-        if is_published(port, self.all(), host=host, leaving=leaving) or not self.client.is_local:
-            return port
-        return choose_port(host, port)
+        return claim_port(host, port, self.all(), leaving=leaving, is_local=self.client.is_local)
 
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""

@@ -19,7 +19,7 @@ from modelyard.engines.local.home import Home, read_record, remove_tree, write_r
 from modelyard.engines.local.images import LocalImages
 from modelyard.engines.local.process import inherit, signal_group
 from modelyard.engines.local.processes import is_running, start_time
-from modelyard.engines.ports import choose_port, is_published
+from modelyard.engines.ports import claim_port
 from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput
 from modelyard.errors import EngineError, InputError
 from modelyard.network import CERTIFICATES, PROXIES
@@ -59,7 +59,7 @@ class LocalContainers:
 
     def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
         """The port to publish, a free one for 0."""
-        return port if is_published(port, self.all(), host=host, leaving=leaving) else choose_port(host, port)
+        return claim_port(host, port, self.all(), leaving=leaving)
 
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""
