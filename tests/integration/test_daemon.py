@@ -205,6 +205,23 @@ def test_a_model_that_cannot_load_takes_no_other_down(start_daemon: StartDaemon)
     assert daemon.request("GET", "/readyz")[0] == 200
 
 
+def test_a_function_that_changes_the_folder_hides_no_test_instances(start_daemon: StartDaemon) -> None:
+    source = """
+        import os
+        def move(msg): os.chdir("/")
+        def double(msg): return [2 * row for row in msg.payload["instances"]]
+    """
+    model = Model(name="m", routes=("move", "double"), instances="instances.json")
+    files = {
+        "predict.py": source,
+        "instances.json": '{"instances": [1, 2, 3]}',
+        APPLICATION_FILE: format_application(Application(name="m", kind="predict", models=(model,))),
+    }
+    daemon = start_daemon(files, ROUTES="move:predict:move,double:predict:double").wait_ready()
+    described = {route["route"]: route["batching"] for route in daemon.request("GET", "/routes")[1]["routes"]}
+    assert described["double"] == "on"
+
+
 def test_ready_any_needs_one_model_only(start_daemon: StartDaemon) -> None:
     files = {"a.py": "def run(msg): return 1", "b.py": "raise RuntimeError('no')"}
     daemon = start_daemon(files, ROUTES="a:a:run,b:b:run", READY="any").wait_ready()

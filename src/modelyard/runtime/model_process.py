@@ -197,7 +197,7 @@ class ModelProcess(Process):
             "must_answer": self._predecessor.answered if self._predecessor else [],
             "queue": settings.queue_size,
             "max_body": settings.max_body,
-            "instances": self._model.instances,
+            "instances": str(self._site.root / self._model.instances) if self._model.instances else None,
             "timeout": {route: settings.request_timeout[route] for route in self._model.routes},
             "batch": {
                 "size": {route: settings.batch_size[route] for route in self._model.routes},
