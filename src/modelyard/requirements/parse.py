@@ -21,6 +21,12 @@ _OPTIONS = {
     "--no-binary": "--no-binary",
     "--only-binary": "--only-binary",
 }
+# How the value of an option begins; `$` is a variable's, which uv fills in.
+_ADDRESSES = {
+    INDEX_OPTION: re.compile(r"(https?|file)://|[$/]", re.IGNORECASE),
+    "--extra-index-url": re.compile(r"(https?|file)://|[$/]", re.IGNORECASE),
+    "--find-links": re.compile(r"(https?|file)://|[$]", re.IGNORECASE),
+}
 _FLAGS = frozenset({"--no-index"})
 _INCLUDES = ("-r", "--requirement", "-c", "--constraint", "-e", "--editable")
 _COMMENT = re.compile(r"(^|\s+)#.*")
@@ -129,9 +135,14 @@ def _parse_option(line: str, place: str) -> str:
             f"{place}: {line!r} is an option that can't stand in a model's requirements",
             hint="set it in pip's own settings, which every build reads: pip config set ...",
         )
-    if _OPTIONS[name] == "--find-links" and "://" not in value:
-        _refuse_other_file(line, place)
-    return f"{_OPTIONS[name]} {value}"
+    option = _OPTIONS[name]
+    if option in _ADDRESSES and not _ADDRESSES[option].match(value):
+        raise InputError(
+            f"{place}: {line!r}: {value!r} is no address",
+            hint="write https://..., or set a folder in pip's own settings, which every build reads: pip config set "
+            f"global.{option.removeprefix('--')} ...",
+        )
+    return f"{option} {value}"
 
 
 def _refuse_other_file(line: str, place: str) -> None:

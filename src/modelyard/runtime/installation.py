@@ -138,8 +138,15 @@ def explain_failure(output: Sequence[str], requirements: Path, *, file: str) -> 
     }
     lines = [line.strip(" \\") for line in requirements.read_text(encoding="utf-8-sig").splitlines()]
     blamed = sorted(number for name, numbers in read_names(requirements).items() if name in said for number in numbers)
+    blamed = blamed or [number for number, line in enumerate(lines, start=1) if _names_file(line, "\n".join(output))]
     about = "".join(f"\n  {file}:{number}: {lines[number - 1]}" for number in blamed)
     return "the requirements could not be installed" + (f"; uv's complaint is about\n{about[1:]}" if about else "")
+
+
+def _names_file(line: str, said: str) -> bool:
+    """Whether a requirement is an address whose file uv's words are about."""
+    file = line.partition(" @ ")[2].partition(";")[0].partition("#")[0].strip().rpartition("/")[2]
+    return bool(file) and file in said
 
 
 def find_hint(output: Sequence[str], *, asked: str = "") -> str:

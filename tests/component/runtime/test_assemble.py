@@ -379,6 +379,15 @@ def test_cuda_variant_refuses_a_torch_for_the_cpu_by_name(assemble, tmp_path):
         assert assemble(SOURCE, TORCH_BACKEND="auto", **environ).returncode == 0
 
 
+def test_explanation_blames_the_line_whose_file_was_named(tmp_path):
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text("idna\nsix @ https://example.com/wheels/six.whl\nforest @ https://example.com/")
+    said = ["error: The wheel filename `six.whl` is invalid: Must have a version"]
+    assert explain_failure(said, requirements, file="r.txt").endswith(
+        "\n  r.txt:2: six @ https://example.com/wheels/six.whl"
+    )
+
+
 def test_explanation_blames_no_line_that_was_not_named(tmp_path):
     requirements = tmp_path / "requirements.txt"
     requirements.write_text("six\nidna")

@@ -74,6 +74,18 @@ def test_options_that_hold_for_one_machine_are_refused(line):
         texts(line)
 
 
+@pytest.mark.parametrize("line", ["-i htp:/x", "--extra-index-url pypi.local/simple", "-f wheels", "-f /srv/wheels"])
+def test_what_is_no_address_is_told_with_file_line_and_where_a_folder_is_set(line):
+    with pytest.raises(InputError, match=rf"^r\.txt:2: '{line}': '{line.split()[1]}' is no address") as caught:
+        texts(f"six\n{line}")
+    assert "pip config set global." in caught.value.hint
+    assert texts("-i https://x/simple\n--extra-index-url /srv/simple\n-f ${WHEELS}") == [
+        "--index-url https://x/simple",
+        "--extra-index-url /srv/simple",
+        "--find-links ${WHEELS}",
+    ]
+
+
 @given(NAMES, st.lists(SPECIFIERS, max_size=3, unique=True))
 def test_the_spelling_is_stable(name, specifiers):
     [once] = texts(name + ",".join(specifiers))
