@@ -141,6 +141,16 @@ def test_the_access_log_has_one_object_for_each_request(start: Start) -> None:
     assert "a-secret" not in daemon.log
 
 
+def test_what_gunicorn_says_is_in_the_log_as_all_else_is(start: Start) -> None:
+    daemon = start(MODELYARD_LOG="json").wait_ready()
+    (gateway,) = counters(daemon)
+    os.kill(int(gateway.stem.rpartition("-")[2]), signal.SIGKILL)
+    wait_until(lambda: len(counters(daemon)) == 2)
+    entries = [json.loads(line) for line in daemon.log.splitlines()]
+    (killed,) = [entry for entry in entries if entry["logger"] == "gunicorn.error"]
+    assert "was sent SIGKILL" in killed["message"]
+
+
 class Collector(ThreadingHTTPServer):
     """Takes OTLP traces over HTTP."""
 

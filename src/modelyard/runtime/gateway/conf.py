@@ -25,7 +25,10 @@ logconfig_dict = {
     "disable_existing_loggers": False,
     "handlers": {"stdout": {"()": "modelyard.runtime.logs.make_handler"}},
     "root": {"handlers": ["stdout"], "level": "INFO"},
-    "loggers": {"gunicorn.error": {"level": "WARNING"}, "gunicorn.access": {"level": "WARNING"}},
+    "loggers": {
+        "gunicorn.error": {"level": "WARNING", "propagate": True},
+        "gunicorn.access": {"level": "WARNING", "propagate": True},
+    },
 }
 
 
