@@ -269,7 +269,7 @@ def read_makefile_variables(path: Path) -> Environment:
     Only what needs no make to understand: lines that start with a tab, and values that hold `$`, are passed over.
     """
     variables = Environment(source=path)
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     for line in _MAKE_LINE.finditer(text):
         match = _ASSIGNMENT.match(line[0].replace("\\\n", " "))
         if match and "$" not in match["value"]:

@@ -86,6 +86,12 @@ def test_makefile_variables_join_lines_and_pass_over_what_needs_make(tmp_path):
     assert variables.where("Y") == f"{path}:4"
 
 
+def test_a_makefile_need_not_be_utf_8(tmp_path):
+    path = tmp_path / "Makefile"
+    path.write_bytes(b"# mod\xe8le\nMODEL_NAME = rf\n")
+    assert read_makefile_variables(path) == {"MODEL_NAME": "rf"}
+
+
 def test_all_combines_every_model_of_its_project_or_those_of_model_dirs(workspace):
     folder = workspace.projects_root / "income" / "all"
     assert [model.name for model in workspace.combined_directory(folder).models] == ["lr", "rf"]

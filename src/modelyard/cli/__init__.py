@@ -111,8 +111,10 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if not error.filename:  # nothing that a person could mend: a bug
             raise
+        is_misplaced = isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError)
+        hint = "a file is in a folder's place, or a folder in a file's: move it" if is_misplaced else None
         code = _report(
-            ModelyardError(f"{error.filename}: {error.strerror}", hint="check the folder's rights and space")
+            ModelyardError(f"{error.filename}: {error.strerror}", hint=hint or "check the folder's rights and space")
         )
     sys.exit(code)
 

@@ -85,5 +85,7 @@ def parse_variables(items: tuple[str, ...]) -> dict[str, str]:
         name, equals, value = item.partition("=")
         if not equals:
             raise InputError(f"-e {item!r} has no '='", hint="write -e KEY=VALUE")
+        if not name.strip():
+            raise InputError(f"-e {item!r} names no variable before '='", hint="write -e KEY=VALUE")
         variables[name] = value
     return variables

@@ -172,6 +172,7 @@ class TestBadValues:
             (["train", "--payload", "{"], "--payload '{' is no JSON"),
             (["train", "--payload", "[1]"], "is no JSON object"),
             (["run", "mine", "-e", "KEY"], "has no '='"),
+            (["run", "mine", "-e", "=3"], "names no variable"),
             (["run", "mine", "-v", "models"], "is not FOLDER:TARGET[:ro]"),
             (["run", "mine", "-v", "a:models:rx"], "is not FOLDER:TARGET[:ro]"),
             (["train", "--push", "ftp://host/model"], "no store for ftp://"),

@@ -96,6 +96,13 @@ def test_a_file_that_cannot_be_written_is_named(modelyard, monkeypatch):
     assert done.err.startswith("error: /data/models: Permission denied\n")
 
 
+def test_a_folder_in_a_file_s_place_is_said_to_be_one(modelyard, monkeypatch):
+    fail_with(monkeypatch, IsADirectoryError(21, "Is a directory", "/data/requirements.txt"))
+    done = modelyard("images")
+    assert (done.code, done.err.partition("\n")[0]) == (1, "error: /data/requirements.txt: Is a directory")
+    assert "hint:  a file is in a folder's place, or a folder in a file's" in done.err
+
+
 def test_a_bug_is_not_hidden(monkeypatch):
     fail_with(monkeypatch, OSError("what?"))
     with pytest.raises(OSError, match="what"):
