@@ -222,6 +222,21 @@ def test_a_function_that_changes_the_folder_hides_no_test_instances(start_daemon
     assert described["double"] == "on"
 
 
+def test_a_model_of_thousands_of_files_is_followed_and_served(start_daemon: StartDaemon) -> None:
+    source = """
+        import pathlib
+        folder = pathlib.Path("models")
+        folder.mkdir(exist_ok=True)
+        for number in range(3000):
+            (folder / f"a-part-of-the-model-{number}.bin").write_text(str(number))
+        total = sum(int(path.read_text()) for path in folder.iterdir())
+        def run(msg): return total
+    """
+    daemon = start_daemon({"predict.py": source}, ROUTES="run:predict:run").wait_ready()
+    assert daemon.post("run") == (200, 4498500)
+    assert daemon.stop() == 0
+
+
 def test_ready_any_needs_one_model_only(start_daemon: StartDaemon) -> None:
     files = {"a.py": "def run(msg): return 1", "b.py": "raise RuntimeError('no')"}
     daemon = start_daemon(files, ROUTES="a:a:run,b:b:run", READY="any").wait_ready()

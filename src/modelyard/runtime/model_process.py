@@ -28,6 +28,7 @@ from modelyard.runtime.worker import ALARM, DUMP_SIGNAL
 
 log = logging.getLogger(__name__)
 
+_MAX_NEWS = 1 << 26  # the modules and files of a large model take more than a line of its log may
 _DUMP_TIME = 0.3
 _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
 
@@ -70,7 +71,7 @@ class ModelProcess(Process):
         self._output: IO[bytes] | None = None
         self._clock: mmap.mmap | None = None
         self._lines = LineBuffer()
-        self._news = LineBuffer()
+        self._news = LineBuffer(limit=_MAX_NEWS)
         self._last_line = ""
         self._started = NEVER
         self._ready_since = NEVER
@@ -95,7 +96,7 @@ class ModelProcess(Process):
             finally:
                 os.close(output)
         self._started = time.monotonic()
-        self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(), ""
+        self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(limit=_MAX_NEWS), ""
         self._follow()
         restarts = self.status.restarts + (self.status.pid is not None)
         state = "loading" if self.status.pid is None else self.status.state
