@@ -227,9 +227,10 @@ class Workspace:
         by_path = {str(model.path.relative_to(home.parent)): model for model in available}
         missing = [name for name in chosen if name not in by_path]
         if missing:
-            place = makefile.where("MODEL_DIRS") if names is None else home
+            is_own = listed is not None and chosen == listed.split()
+            place = f"{makefile.where('MODEL_DIRS')}: MODEL_DIRS" if is_own else "option --models (make: MODEL_DIRS)"
             raise WorkspaceError(
-                f"{place}: MODEL_DIRS names {missing[0]!r}, which is no model directory of {home.parent}",
+                f"{place} names {missing[0]!r}, which is no model directory of {home.parent}",
                 hint=f"there are: {' '.join(by_path) or 'none'}",
             )
         return CombinedDirectory(home, tuple(by_path[name] for name in chosen))

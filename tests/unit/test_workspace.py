@@ -113,6 +113,10 @@ def test_model_dirs_that_names_no_model_directory_is_refused(workspace):
     (folder / "Makefile").write_text("# mine\nMODEL_DIRS = rf typo\n")
     with pytest.raises(WorkspaceError, match="Makefile:2: MODEL_DIRS names 'typo'"):
         workspace.combined_directory(folder)
+    with pytest.raises(WorkspaceError, match="Makefile:2: MODEL_DIRS names 'typo'"):
+        workspace.combined_directory(folder, names=["rf", "typo"])
+    with pytest.raises(WorkspaceError, match=r"option --models \(make: MODEL_DIRS\) names 'other'"):
+        workspace.combined_directory(folder, names=["other"])
 
 
 def test_container_names_hold_what_references_allow():

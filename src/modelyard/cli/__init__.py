@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from modelyard import __version__
 from modelyard.runtime.errors import ModelyardError
@@ -102,6 +103,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = result if isinstance(result, int) else 0
     except click.ClickException as error:
         error.show()
+        if variable := _variable_of(error):
+            click.echo(f"It is set by the environment variable {variable}.", err=True)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
@@ -117,6 +120,16 @@ def main(arguments: list[str] | None = None) -> None:
             ModelyardError(f"{error.filename}: {error.strerror}", hint=hint or "check the folder's rights and space")
         )
     sys.exit(code)
+
+
+def _variable_of(error: click.ClickException) -> str | None:
+    """The environment variable that a wrong value of an option comes from; of make's own, with their name there."""
+    if not isinstance(error, click.BadParameter) or error.ctx is None or error.param is None or not error.param.name:
+        return None
+    if error.ctx.get_parameter_source(error.param.name) is not ParameterSource.ENVIRONMENT:
+        return None
+    variable = str(error.param.envvar)
+    return f"{variable} (make: {variable.removeprefix('MODELYARD_')})"
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:

@@ -16,7 +16,7 @@ from modelyard.pipeline.reporter import Reporter
 from modelyard.pipeline.serving import ServeRequest, serve, specify_container
 from modelyard.pipeline.subject import Subject, choose_container_name
 from modelyard.runtime.bare import MARK
-from modelyard.workspace import CombinedDirectory, ModelDirectory, Workspace
+from modelyard.workspace import INSTANCES_FILE, CombinedDirectory, ModelDirectory, Workspace
 
 BARE, SINGLE, COMBINED = "the bare function", "the single-model image", "the combined daemon"
 TOLERANCE = 1e-6
@@ -112,7 +112,7 @@ def call_bare(request: ServeRequest, engine: Engine, reporter: Reporter) -> Mapp
         raise EndpointError(
             f"{request.build.subject.container_name}: {BARE} of /{failed['route']} fails on the test instances: "
             f"{failed['answer'] or 'its traceback stands above, or comes with -v'}",
-            hint="correct predict.py, or test/test_instances.json",
+            hint=f"correct {request.build.subject.path / 'predict.py'}, or {INSTANCES_FILE} beside it",
         )
     return {answer["route"]: answer["answer"] for answer in answers}
 

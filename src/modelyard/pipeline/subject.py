@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from modelyard.engines.reference import check_container_name, normalise_tag
-from modelyard.errors import WorkspaceError
+from modelyard.errors import InputError, WorkspaceError
 from modelyard.workspace import COMBINED, CombinedDirectory, Kind, ModelDirectory, Workspace
 
 Subject = ModelDirectory | CombinedDirectory
@@ -78,6 +78,22 @@ def choose_container_name(subject: Subject, asked: str | None) -> str:
     default = subject.container_name
     name = asked or default
     check_container_name(name, source=_origin(subject) if name == default else "option --name: ")
+    return name
+
+
+def choose_model_name(model: ModelDirectory, asked: str | None) -> str:
+    """The name that the caller asks for, else MODEL_NAME; raise InputError for one that is no file name."""
+    name = asked or model.model_name
+    if "/" in name:
+        is_own = name == model.makefile_variables.get("MODEL_NAME")
+        place = (
+            f"{model.makefile_variables.where('MODEL_NAME')}: MODEL_NAME"
+            if is_own
+            else "option --model-name (make: MODEL_NAME)"
+        )
+        raise InputError(
+            f"{place}: {name!r} is no name for a model", hint="its files lie in models/: leave out the '/'"
+        )
     return name
 
 

@@ -15,6 +15,7 @@ from modelyard.errors import InputError, RunError
 from modelyard.pipeline.building import BuildRequest, Limits, build_image, describe_build
 from modelyard.pipeline.data import ensure_data
 from modelyard.pipeline.reporter import OnOutput, Reporter
+from modelyard.pipeline.subject import choose_model_name
 from modelyard.workspace import ModelDirectory, Workspace
 
 SIGKILL_EXIT = 137
@@ -39,7 +40,7 @@ class TrainRequest:
     @property
     def binary_name(self) -> str:
         """The name the model binary gets."""
-        return self.model_name or self.model.model_name
+        return choose_model_name(self.model, self.model_name)
 
     @property
     def dataset_name(self) -> str:
@@ -95,10 +96,11 @@ class Trained:
 
 def train_model(request: TrainRequest, engine: Engine, reporter: Reporter) -> Trained:
     """Build and run the train image; raise RunError with the user's own traceback's last lines where it failed."""
+    name = request.binary_name
     if request.payload is None and request.dataset_name:
         ensure_data(request.model, request.dataset_name, request.workspace, reporter)
     image = build_image(request.build, engine, reporter)
-    manifest = read_manifest(request.models_folder, request.binary_name)
+    manifest = read_manifest(request.models_folder, name)
     if request.reuse and manifest is not None and _is_current(request, manifest, image):
         reporter.note(f"{request.model.full_name}: source and data are unchanged, the trained model is reused")
         return Trained(model=request.model.full_name, result=None, manifest=manifest, reused=True)
@@ -106,9 +108,9 @@ def train_model(request: TrainRequest, engine: Engine, reporter: Reporter) -> Tr
     with reporter.step(f"training {request.model.full_name}") as step:
         result = _run(request, image, engine, step.output)
         step.done(f"trained {request.model.full_name}")
-    written = read_manifest(request.models_folder, request.binary_name)
+    written = read_manifest(request.models_folder, name)
     if _written_at(request) == before:
-        reporter.note(f"{request.model.full_name}: the train function saved no model named {request.binary_name}")
+        reporter.note(f"{request.model.full_name}: the train function saved no model named {name}")
         written = None
     return Trained(model=request.model.full_name, result=result, manifest=written, reused=False)
 

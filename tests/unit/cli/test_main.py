@@ -160,6 +160,14 @@ def test_a_wrong_command_line_is_2_and_says_what_is_right(modelyard, words, said
     assert "Traceback" not in done.err
 
 
+def test_a_wrong_value_of_an_environment_variable_is_told_with_its_name(modelyard, monkeypatch):
+    monkeypatch.setenv("MODELYARD_MAX_SIZE", "big")
+    done = modelyard("build")
+    assert done.code == 2
+    assert done.err.endswith("It is set by the environment variable MODELYARD_MAX_SIZE (make: MAX_SIZE).\n")
+    assert "environment variable" not in modelyard("build", "--max-size", "big").err
+
+
 def test_an_engine_that_was_found_is_said_with_how_to_choose(modelyard, monkeypatch):
     monkeypatch.delenv("MODELYARD_ENGINE")
     monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")

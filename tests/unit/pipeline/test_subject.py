@@ -3,6 +3,7 @@ import pytest
 from modelyard.errors import InputError, WorkspaceError
 from modelyard.pipeline.subject import (
     choose_container_name,
+    choose_model_name,
     choose_tag,
     default_tag,
     find_combined,
@@ -126,6 +127,16 @@ def test_a_name_that_an_option_gives_is_told_with_the_option(root, workspace):
     assert "letters, digits" in caught.value.hint and "on make's command line" in caught.value.hint
     with pytest.raises(InputError, match=r"^option --tag: '-predict' is no image tag"):
         choose_tag(model, "predict", "-predict")
+
+
+def test_a_model_s_name_that_is_a_path_is_told_with_what_sets_it(root, workspace):
+    makefile = root / "projects/income/rf/Makefile"
+    makefile.write_text("# ours\nMODEL_NAME = a/b\n")
+    model = workspace.model_directory(root / "projects/income/rf")
+    with pytest.raises(InputError, match=rf"^{makefile}:2: MODEL_NAME: 'a/b' is no name for a model"):
+        choose_model_name(model, None)
+    with pytest.raises(InputError, match=r"^option --model-name .*: 'c/d' is no name for a model"):
+        choose_model_name(model, "c/d")
 
 
 def test_folders_whose_names_make_no_name_are_told(workspace):
