@@ -40,6 +40,8 @@ LOAD_FAILED = 3
 DUMP_SIGNAL = signal.SIGUSR2
 ALARM = struct.Struct("dd")
 _LAST_WORDS = 2.0
+_FILE_EVENTS = {"open": 0, "os.rename": 1}
+"""Audit events of files that are read or written, each with which argument is the path."""
 
 
 def main(settings: Mapping[str, Any]) -> int:
@@ -97,22 +99,32 @@ def end_by_force(*, after: float) -> None:
 
 @contextmanager
 def following_files(folder: Path) -> Iterator[dict[str, Any]]:
-    """Note the files below `folder` that Python opens while inside, as they are: what a model is loaded from."""
+    """Note the files below `folder` that Python reads while inside, as they are: what a model is loaded from.
+
+    Those that it writes as well (a cache, a lock) are left out at the end: loading again would change them again.
+    """
     prefix = f"{folder.absolute()}{os.sep}"
     files: dict[str, Any] = {}
+    written = set()
     is_on = True
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if is_on and event == "open" and isinstance(arguments[0], (str, bytes)):
-            path = os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100
-            if path.startswith(prefix):
+        if is_on and event in _FILE_EVENTS and isinstance(target := arguments[_FILE_EVENTS[event]], (str, bytes)):
+            path = os.path.abspath(os.fsdecode(target))  # noqa: PTH100
+            if not path.startswith(prefix):
+                return
+            if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
                 files.setdefault(path, take_stamp(path))
+            else:
+                written.add(path)
 
     sys.addaudithook(note)
     try:
         yield files
     finally:
         is_on = False
+        for path in written:
+            files.pop(path, None)
 
 
 def load_functions(routes: list[tuple[str, str, str]]) -> dict[str, Function]:

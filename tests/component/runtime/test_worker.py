@@ -95,6 +95,21 @@ def test_what_loading_leaves_unused_is_given_back(start_worker: Any) -> None:
     assert size is not None and size < 100_000_000
 
 
+def test_it_tells_which_files_the_model_was_loaded_from_but_not_those_that_it_wrote(start_worker: Any) -> None:
+    source = """
+        import os
+        open("models/weights.bin", "rb").close()
+        open("models/.lock", "w").close()
+        open("models/cache.json.part", "w").close()
+        os.replace("models/cache.json.part", "models/cache.json")
+        open("models/cache.json").close()
+        os.close(os.open("models/index", os.O_RDWR | os.O_CREAT))
+        def run(msg): return 1
+    """
+    running = start_worker(source, "run", files={"models/weights.bin": "7"})
+    assert [Path(path).name for path in running.news()["files"]] == ["weights.bin"]
+
+
 def test_a_full_queue_is_refused_at_once(start_worker: Any, wait_until: Callable[..., None]) -> None:
     source = """
         import os, time
