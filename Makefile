@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:             ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
-	@echo "Per model: make -C projects/<project>/<model> help.  Variables: ENGINE=local|docker HOST PORT PYTHON"
+	@echo "Per model: make -C projects/<project>/<model> help.  Variables: ENGINE=local|docker|podman HOST PORT PYTHON"
 
 setup: $(VENV)/.tool ## make .venv with the tool in it
 demo: $(VENV)/.tool ## train four models, build one daemon, send it requests, show one table, stop
