@@ -255,7 +255,7 @@ class ModelProcess(Process):
             return replace(self.status, state="restarting", reason=f"the model's process ended: {end}")
         if self.status.state == "failed" and self.status.reason:
             return self.status
-        said = f" (its last line: {self._last_line})" if self._last_line else ""
+        said = f" (its last line: {self._last_line})" if self._last_line and not self._kill_reason else ""
         return replace(self.status, state="failed", reason=f"the model's process ended while loading: {end}{said}")
 
     def _find_overdue(self, now: float) -> str | None:
