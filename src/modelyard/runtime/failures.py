@@ -8,6 +8,7 @@ from typing import Any
 
 _OWN = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib")
 _MAX_LOG = 1 << 16
+_MAX_MESSAGE = 1 << 13
 
 
 def describe_error(error: BaseException) -> dict[str, Any]:
@@ -15,25 +16,26 @@ def describe_error(error: BaseException) -> dict[str, Any]:
     status = _client_status(error)
     if status is not None:
         return {"status": status, "detail": say(error) or type(error).__name__}
-    return {"status": 500, "log": format_trace(error)[-_MAX_LOG:]}
+    return {"status": 500, "log": format_trace(error)}
 
 
 def say(error: BaseException) -> str:
-    """The message of an exception; empty where its own code fails to make one."""
+    """The message of an exception, which may hold all that a client has sent; empty where its own code fails."""
     try:
-        return str(error)
+        text = str(error)
     except Exception:
         return ""
+    return text if len(text) <= _MAX_MESSAGE else f"{text[:_MAX_MESSAGE]}… ({len(text)} characters)"
 
 
 def format_trace(error: BaseException) -> str:
-    """The traceback from the user's own code on, without the frames of this package and of the import system."""
+    """The end of the traceback from the user's own code on, without frames of this package and of the import system."""
     import traceback
 
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OWN):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()[-_MAX_LOG:]
 
 
 def _client_status(error: BaseException) -> int | None:

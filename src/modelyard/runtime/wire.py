@@ -11,7 +11,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-MAX_HEADER = 1 << 18
+MAX_HEADER = 1 << 20
 _LENGTHS = struct.Struct("!II")
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 

@@ -309,6 +309,17 @@ def test_an_exception_that_cannot_be_told_ends_nothing(start_worker: Any, tmp_pa
     assert running.process.poll() is None
 
 
+@pytest.mark.parametrize(("error", "status"), [("ValueError", 422), ("KeyError", 500)])
+def test_an_exception_with_a_very_long_message_ends_nothing(start_worker: Any, error: str, status: int) -> None:
+    running = start_worker(f"def run(msg): raise {error}(9_000_000 * chr(0x1F600))", "run")
+    running.news()
+    frame = running.client.call({"route": "run"}, b"1", timeout=10)
+    assert frame.header["status"] == status
+    assert len(frame.header.get("detail", "")) < 10_000
+    assert ask(running.client, "run")[0] == status
+    assert running.process.poll() is None
+
+
 def test_its_imports_are_few() -> None:
     code = "import sys, modelyard.runtime.worker; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
