@@ -3,7 +3,6 @@
 import json
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
@@ -35,6 +34,11 @@ def ask(port: int) -> object:
         return None
 
 
+def list_children(pid: int) -> str:
+    """The command lines of a process's children."""
+    return subprocess.run(["ps", "-wwo", "args=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+
+
 def test_what_is_saved_is_served(tiny: Tiny) -> None:
     port = free_port()
     predict = tiny.workspace.projects_root / "income" / "rf" / "predict.py"
@@ -50,7 +54,7 @@ def test_what_is_saved_is_served(tiny: Tiny) -> None:
     try:
         wait_for(lambda: ask(port) == [0.0])
         pid = tiny.running()[0]["pid"]
-        time.sleep(0.5)
+        wait_for(lambda: "modelyard.runtime.forkserver" in list_children(pid))  # none waits for libraries again
         text = predict.read_text()
         predict.write_text(text.replace("[x - mean for x", "[mean - x + 7 for x"))
         wait_for(lambda: ask(port) == [7.0])

@@ -102,7 +102,7 @@ def serve_command(
         name=name,
         model_name=model_name,
         timeout=timeout,
-        environment=parse_variables(variables),
+        environment={"PRELOAD": "always", **parse_variables(variables)} if watches else parse_variables(variables),
     )
     opened = settings.open_engine(engine)
     container = serve(request, opened, console)

@@ -48,8 +48,9 @@ class Settings:
     """MEMORY_LIMIT, by route: bytes (or 500M, 2G) that a process of its model may hold until it is replaced; 0: any."""
     load_timeout: float = 600.0
     """LOAD_TIMEOUT: seconds that a model may take to load, until that is ended by force."""
-    preload: bool = True
-    """PRELOAD: `0` starts each worker from nothing; else those of one environment share what they import."""
+    preload: str = "1"
+    """PRELOAD: `1`: workers that have an environment in common share what they import; `always`: a lone one, too, so
+    that it is soon loaded again; `0` starts each from nothing."""
     header_timeout: float = 10.0
     """HEADER_TIMEOUT: seconds that a client may take to send a request's head."""
     body_timeout: float = 60.0
@@ -93,7 +94,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         workers=_per_route(environ, "WORKERS", default.workers, _parse_count),
         memory_limit=_per_route(environ, "MEMORY_LIMIT", default.memory_limit, _parse_size),
         load_timeout=_seconds(environ, "LOAD_TIMEOUT", default.load_timeout),
-        preload=_word(environ, "PRELOAD", ("1", "0")) == "1",
+        preload=_word(environ, "PRELOAD", ("1", "always", "0")),
         header_timeout=_seconds(environ, "HEADER_TIMEOUT", default.header_timeout),
         body_timeout=_seconds(environ, "BODY_TIMEOUT", default.body_timeout),
         keepalive=_seconds(environ, "KEEPALIVE", default.keepalive),

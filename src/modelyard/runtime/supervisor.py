@@ -286,7 +286,7 @@ def count_all_workers(settings: Settings, application: Application) -> int:
 
 
 def find_shared_environments(settings: Settings, application: Application) -> set[str]:
-    """The environments that several workers run in, which are forked then.
+    """The environments that several workers run in, which are forked then; with PRELOAD=always, every one.
 
     Not where there is a graphics card, nor on macOS: what libraries begin at import does not survive a fork there.
     """
@@ -294,8 +294,9 @@ def find_shared_environments(settings: Settings, application: Application) -> se
     workers: Counter[str] = Counter()
     for model in models:
         workers[model.environment] += count_workers(settings, model.routes, models=len(models))
-    is_on = settings.preload and sys.platform == "linux" and not Path("/dev/nvidia0").exists()
-    return {name for name, count in workers.items() if count > 1 and is_on}
+    if settings.preload == "0" or sys.platform != "linux" or Path("/dev/nvidia0").exists():
+        return set()
+    return {name for name, count in workers.items() if count > 1 or settings.preload == "always"}
 
 
 def check_environments(site: Site, application: Application) -> None:

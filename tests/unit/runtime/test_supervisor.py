@@ -180,7 +180,12 @@ def test_a_run_directory_that_is_too_long_for_sockets_is_an_error(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("environ", "shared"),
-    [({}, {"shared"}), ({"PRELOAD": "0"}, set()), ({"WORKERS": "1,c=2"}, {"shared", "own"})],
+    [
+        ({}, {"shared"}),
+        ({"PRELOAD": "0"}, set()),
+        ({"WORKERS": "1,c=2"}, {"shared", "own"}),
+        ({"PRELOAD": "always"}, {"shared", "own"}),
+    ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are forks on Linux only")
 def test_workers_are_forks_where_several_share_an_environment(
