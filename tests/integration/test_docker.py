@@ -420,6 +420,7 @@ class TestRequirements:
             ["modelyard/daemon-platform"],
             ["modelyard/daemon-toolbox"],
         ]
+        assert not [line for line in (*wheels, *sources) if line.startswith(("Step", "Successfully built", " --->"))]
         for tag in ("wheels", "sources"):
             docker.remove(tag)
         docker.prune()

@@ -258,12 +258,29 @@ def run_build(client: Client, archive: IO[bytes], *, action: str, on_output: OnO
             for line in event.get("stream", "").splitlines():
                 last.append(line)
                 image = _BUILT.sub(r"\1", line) if _BUILT.fullmatch(line) else image
-                if line.strip():
+                if line.strip() and not is_chatter(line):
                     on_output(line)
     return image
 
 
 _BUILT = re.compile(r"Successfully built ([0-9a-f]+)")
+_CHATTER = re.compile(
+    r"(?:\[\d+/\d+\] )?(?:(?:Step|STEP) \d+/\d+ ?: .*|COMMIT .*)"
+    r"| ?-+> (?:Using cache.*|Running in .*|Removed intermediate .*|[0-9a-f]{8,64})"
+    r"|Remov(?:ed|ing) intermediate container .*|\[Warning\] One or more build-args .*"
+    r"|Successfully (?:built|tagged) .*|[0-9a-f]{64}"
+)
+
+
+def is_chatter(line: str) -> bool:
+    """Tell whether Docker's or Podman's builder says this of itself, not a command of the Dockerfile.
+
+    >>> [is_chatter(line) for line in ("Step 2/19 : USER 1001", " ---> Running in c5d619ff593a", "COMMIT a")]
+    [True, True, True]
+    >>> is_chatter("---> Installing the application"), is_chatter("Successfully installed uv-0.9.2")
+    (False, False)
+    """
+    return _CHATTER.fullmatch(line) is not None
 
 
 def _raise_error(event: Mapping[str, Any], action: str, last: Iterable[str] = ()) -> None:
