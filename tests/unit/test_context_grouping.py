@@ -156,3 +156,11 @@ def test_a_version_that_is_none_is_named_with_its_file(combined, tmp_path, text)
     workspace, _ = combined(**{"old/.python-version": text})
     with pytest.raises(InputError, match=r"old/.python-version"):
         stage_model(workspace, workspace.model_directory(workspace.projects_root / "mix/old"), "predict", tmp_path)
+
+
+def test_a_folder_in_the_version_s_place_is_named(combined, tmp_path):
+    workspace, _ = combined()
+    model = workspace.model_directory(workspace.projects_root / "mix/old")
+    (model.path / ".python-version").mkdir()
+    with pytest.raises(InputError, match=r"old/\.python-version: a folder, expected a file"):
+        stage_model(workspace, model, "predict", tmp_path)

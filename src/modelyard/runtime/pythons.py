@@ -20,6 +20,8 @@ _SHOW_VERSION = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
 
 def read_python_version(path: Path) -> str | None:
     """Read a `.python-version` file; None where there is none. Raises InputError naming its line for anything else."""
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, expected a file", hint="write a file with a version, such as 3.12")
     if not path.is_file():
         return None
     number, text = _find_version(path)
