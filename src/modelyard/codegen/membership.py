@@ -21,8 +21,9 @@ def join_combined(workspace: Workspace, model: ModelDirectory) -> tuple[Path, ..
         names = [str(other.path.relative_to(folder)) for other in candidates]
         own = str(model.path.relative_to(folder))
         if listed and set(listed) == {*names} - {own}:
-            text = _MODEL_DIRS.sub(rf"\1 {' '.join(names)}", makefile.read_text(encoding="utf-8"))
-            makefile.write_text(text, encoding="utf-8")
+            text = makefile.read_text(encoding="utf-8", errors="surrogateescape")
+            text = _MODEL_DIRS.sub(rf"\1 {' '.join(names)}", text)
+            makefile.write_text(text, encoding="utf-8", errors="surrogateescape")
             changed.append(makefile)
     return tuple(changed)
 

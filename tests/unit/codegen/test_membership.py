@@ -32,3 +32,11 @@ def test_an_all_that_leaves_a_model_out_stays_as_it_is(workspace):
     makefile.write_text(makefile.read_text().replace("cost price", "price"))
     new_model(workspace, "shop", "third", "sklearn")
     assert model_dirs(workspace, "shop") == "price"
+
+
+def test_a_makefile_that_is_not_utf_8_keeps_its_bytes(workspace):
+    makefile = workspace.projects_root / "shop" / "all" / "Makefile"
+    makefile.write_bytes(b"# mod\xe8les\n" + makefile.read_bytes())
+    new_model(workspace, "shop", "cost", "sklearn")
+    assert model_dirs(workspace, "shop") == "cost price"
+    assert makefile.read_bytes().startswith(b"# mod\xe8les\n")
