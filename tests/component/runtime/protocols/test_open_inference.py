@@ -72,7 +72,8 @@ def test_json_texts_carry_what_no_tensor_can() -> None:
     [
         ("{", "the body is no JSON"),
         ("[]", "inputs is missing"),
-        ('{"inputs": []}', "inputs is missing"),
+        ('{"inputs": []}', 'inputs is empty: send {"inputs": [{"name": ...'),
+        ('{"inputs": {}}', "inputs is no list"),
         ('{"inputs": [{}]}', "inputs[0].name is missing"),
         ('{"inputs": [{"name": "x"}]}', "inputs[0].shape is missing"),
         ('{"inputs": [{"name": "x", "shape": 3, "datatype": "FP32"}]}', "inputs[0].shape is 3, no list"),

@@ -70,7 +70,9 @@ def decode_request(body: bytes, header_length: int | None = None) -> Inference:
         raise Problem(400, f"the body is no JSON: {error or 'nested too deep'}") from None
     tensors = document.get("inputs") if isinstance(document, dict) else None
     if not isinstance(tensors, list) or not tensors:
-        raise Problem(400, 'inputs is missing: send {"inputs": [{"name": ..., "shape": ..., "datatype": ..., ...}]}')
+        fault = "empty" if tensors == [] else "missing" if tensors is None else "no list"
+        hint = 'send {"inputs": [{"name": ..., "shape": ..., "datatype": ..., ...}]}'
+        raise Problem(400, f"inputs is {fault}: {hint}")
     rest = memoryview(body)[len(body) if header_length is None else header_length :]
     values = _decode_inputs(tensors, rest)
     parameters = parameters_of(document, "the request")
