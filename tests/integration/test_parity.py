@@ -118,3 +118,4 @@ def test_a_function_that_fails_on_its_test_instances_is_an_error(make_tool) -> N
     done, _ = make_tool(failing=FAILING).test_parity("projects/demo/failing")
     assert done.returncode == 8
     assert "the bare function of /failing fails on the test instances: expected a colour" in done.stderr
+    assert all(map(str.strip, done.stderr.splitlines())), "an empty line tells nothing"

@@ -95,13 +95,16 @@ def find_combined_of(workspace: Workspace, subject: Subject) -> CombinedDirector
 def call_bare(request: ServeRequest, engine: Engine, reporter: Reporter) -> Mapping[str, Any]:
     """Call a model's functions in its own environment, with nothing around them; return the answers by route."""
     image = build_image(request.build, engine, reporter)
-    lines: list[str] = []
+    answers: list[Mapping[str, Any]] = []
     with reporter.step(f"calling the functions of {request.build.subject.container_name}") as step:
-        code = engine.run(
-            specify_container(request, image, environment={"BARE": "1"}),
-            on_output=lambda line: lines.append(line) if line.startswith(MARK) else step.output(line),
-        )
-        answers = [json.loads(line.removeprefix(MARK)) for line in lines]
+
+        def read(line: str) -> None:
+            if line.startswith(MARK):
+                answers.append(json.loads(line.removeprefix(MARK)))
+            elif line:  # an empty one ends what a function left without an end, mostly nothing
+                step.output(line)
+
+        code = engine.run(specify_container(request, image, environment={"BARE": "1"}), on_output=read)
     if code != 0:
         raise RunError(
             f"{request.build.subject.container_name}: the bare function could not be called (exit code {code})",
