@@ -166,12 +166,15 @@ def _link(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def _how_to_mend(request: ServeRequest, failed: Sequence[Mapping[str, Any]], *, others: bool) -> str:
-    if any("models/" in (route["reason"] or "") for route in failed):
-        hint = "is the model trained? make train writes the binary that predict.py loads"
-    else:
-        hint = f"the whole traceback: modelyard logs {request.container_name}"
-    return f"{hint}; READY=any serves the others without it" if others else hint
+def _how_to_mend(request: ServeRequest, failed: Sequence[Mapping[str, Any]], *, others: bool) -> str | None:
+    reasons = [route["reason"] or "" for route in failed]
+    hints = []
+    if not all("hint: " in reason for reason in reasons):  # a reason that brings its own knows better
+        is_binary = any("models/" in reason for reason in reasons)
+        trained = "is the model trained? make train writes the binary that predict.py loads"
+        hints += [trained if is_binary else f"the whole traceback: modelyard logs {request.container_name}"]
+    hints += ["READY=any serves the others without it"] if others else []
+    return "; ".join(hints) or None
 
 
 def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter, output: OnOutput) -> None:

@@ -121,6 +121,14 @@ def test_a_reason_that_is_not_the_model_binary_leads_to_the_log(request_, daemon
     assert error.value.hint == f"the whole traceback: modelyard logs {name}; READY=any serves the others without it"
 
 
+def test_a_reason_that_brings_its_hint_gets_no_second_one(request_, daemon, engine, reporter):
+    reason = "ModelBinaryError: models/rf.ubj: not the file that was saved   hint: copy it again"
+    daemon.states = [LOADING, [{**FAILED[0], "reason": reason}]]
+    with pytest.raises(RunError, match="hint: copy it again") as error:
+        serve(request_, engine, reporter)
+    assert error.value.hint is None
+
+
 def test_where_the_daemon_is_ready_without_a_route_that_cannot_load_it_stays_and_the_reason_is_told(
     request_, daemon, engine, reporter
 ):
