@@ -154,6 +154,27 @@ def test_a_process_that_dies_is_started_again_and_no_other_route_notices(
     assert (restarts["fine"], restarts["echo"]) == (1, 0)
 
 
+def test_a_process_that_hangs_between_calls_is_started_again(start_pair: StartDaemon) -> None:
+    daemon = start_pair(REQUEST_TIMEOUT="1", PRELOAD="0").wait_ready()
+    _, before = daemon.post("whoami")
+    os.kill(before["pid"], signal.SIGSTOP)
+    assert daemon.post("whoami")[0] == 504
+    wait_until(lambda: (answer := daemon.post("whoami"))[0] == 200 and answer[1] != before, seconds=40)
+    assert "p/good: it did not react for 5 s, here:" in daemon.log
+    assert daemon.post("fine") == (200, "fine")
+
+
+def test_no_process_is_ended_for_a_time_in_which_all_were_frozen(start_pair: StartDaemon) -> None:
+    daemon = start_pair(REQUEST_TIMEOUT="1", PRELOAD="0").wait_ready()
+    _, before = daemon.post("whoami")
+    for number in (signal.SIGSTOP, signal.SIGCONT):
+        for pid in (daemon.process.pid, *daemon.children()):
+            os.kill(pid, number)
+        time.sleep(8)
+    assert daemon.post("whoami") == (200, before)
+    assert "did not react" not in daemon.log
+
+
 def test_sys_exit_in_a_model_is_a_failed_request_only(start_pair: StartDaemon) -> None:
     daemon = start_pair().wait_ready()
     assert daemon.post("leave")[0] == 500

@@ -5,6 +5,8 @@ second thread looks every few milliseconds: it only moves bytes, and tells who f
 
 A connection may carry many requests at once, each with a number `n` that its answer repeats; {"cancel": n} says that
 nobody waits for it any more. {"bye": true} comes from here: send nothing more on this connection, connect again.
+
+The supervisor now and then sends an empty line on the lifeline, which is answered at once: one that hangs would not.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ _CHUNK = 1 << 18
 _SEND_TIMEOUT = 10.0
 _LOOK_AGAIN = 0.01
 _REST_AFTER = 1.0
+_ALIVE = b'{"state": "alive"}\n'
 
 
 class Connection:
@@ -140,7 +143,7 @@ class Inbox:
 
     def start(self) -> None:
         """Start to follow the lifeline: until `open`, its end ends the process."""
-        self._selector.register(self._lifeline, selectors.EVENT_READ, self._stop)
+        self._selector.register(self._lifeline, selectors.EVENT_READ, self._heed)
         threading.Thread(target=self._look_meanwhile, name="inbox", daemon=True).start()
 
     def open(self, listener: socket.socket) -> None:
@@ -239,6 +242,14 @@ class Inbox:
             self._selector.unregister(connection.sock)
             self._connections.discard(connection)
             connection.hang_up()
+
+    def _heed(self) -> None:
+        """Answer the supervisor, or stop when it lets go."""
+        with suppress(OSError):
+            if self._lifeline.recv(4096):
+                self._lifeline.sendall(_ALIVE)
+                return
+        self._stop()
 
     def _stop(self) -> None:
         if self._listener is None:

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 _MAX_NEWS = 1 << 26  # the modules and files of a large model take more than a line of its log may
 _DUMP_TIME = 0.3
 _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
+_ASK_EVERY = 5.0
+_LEAST_PATIENCE = 5.0
+_LONGEST_LOOK = 1.0
 
 
 class ModelProcess(Process):
@@ -77,6 +80,10 @@ class ModelProcess(Process):
         self._ready_since = NEVER
         self._kill_at = NEVER
         self._kill_reason: str | None = None
+        self._is_released = False
+        self._looked_at = self._asked_at = 0.0
+        self._silent_for: float | None = None
+        """Seconds since it was asked whether it reacts; None where it has answered."""
 
     @property
     def may_start(self) -> bool:
@@ -96,6 +103,7 @@ class ModelProcess(Process):
             finally:
                 os.close(output)
         self._started = time.monotonic()
+        self._silent_for = None
         self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(limit=_MAX_NEWS), ""
         self._follow()
         restarts = self.status.restarts + (self.status.pid is not None)
@@ -107,6 +115,7 @@ class ModelProcess(Process):
         if self._ready_since == NEVER:
             self.kill()
         elif self._control is not None:
+            self._is_released = True
             with suppress(OSError):
                 self._control.shutdown(socket.SHUT_RDWR)
 
@@ -117,7 +126,10 @@ class ModelProcess(Process):
                 os.killpg(self.popen.pid, signal.SIGKILL)
 
     def end_overdue(self, now: float) -> None:
-        """End a worker whose loading or running request takes too long: have it show where it is, then kill it."""
+        """End a worker that does not react, or whose loading or running request takes too long.
+
+        It is made to show where it is, then killed.
+        """
         if now >= self._kill_at:
             self.kill()
         elif self.popen is not None and self._kill_at == NEVER and (why := self._find_overdue(now)):
@@ -230,7 +242,9 @@ class ModelProcess(Process):
             self._take_news(json.loads(line))
 
     def _take_news(self, news: Mapping[str, Any]) -> None:
-        if news["state"] == "ready":
+        if news["state"] == "alive":
+            self._silent_for = None
+        elif news["state"] == "ready":
             self._ready_since = time.monotonic()
             seconds = float(news["seconds"])
             self.files, self.answered = news["files"], tuple(news["answered"])
@@ -264,4 +278,24 @@ class ModelProcess(Process):
         if self._ready_since == NEVER and now - self._started > limit:
             return f"loading it took longer than {limit:g} s (LOAD_TIMEOUT)"
         end_by, seconds = ALARM.unpack_from(self._clock) if self._clock is not None else (0.0, 0.0)
-        return f"a request ran longer than {seconds:g} s" if 0.0 < end_by < now - _GRACE else None
+        if 0.0 < end_by < now - _GRACE:
+            return f"a request ran longer than {seconds:g} s"
+        patience = max(self.limit, _LEAST_PATIENCE)
+        return f"it did not react for {patience:g} s" if self._listen(now, computes=end_by > 0.0) > patience else None
+
+    def _listen(self, now: float, *, computes: bool) -> float:
+        """Ask the worker now and then whether it reacts; return for how many seconds it has not, computing nothing.
+
+        Only the time in which this process looked counts: where all were frozen together, nobody is to blame.
+        """
+        looked = min(now - self._looked_at, _LONGEST_LOOK)
+        self._looked_at = now
+        if self._is_released or self._ready_since == NEVER:
+            return 0.0
+        if self._silent_for is not None:
+            self._silent_for = 0.0 if computes else self._silent_for + looked
+        elif now - self._asked_at > _ASK_EVERY and self._control is not None:
+            with suppress(OSError):
+                self._control.send(b"\n")
+                self._asked_at, self._silent_for = now, 0.0
+        return self._silent_for or 0.0
