@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from modelyard.runtime.failures import say
+
 _MISSING = frozenset({"NAType", "NaTType"})
 _MAX_DEPTH = 200
 
@@ -39,13 +41,13 @@ def to_json_bytes(value: Any) -> bytes:
     >>> to_json_bytes({"probability": [0.25, float("nan")]})
     b'{"probability":[0.25,null]}'
 
-    Raises NotJSONError naming the place (`$.labels[2]`) and the type of what JSON can't hold.
+    Raises NotJSONError, and nothing else, naming the place (`$.labels[2]`) and the type of what JSON can't hold.
     """
     try:
         return _ENCODER.encode(value).encode()
-    except (NotJSONError, TypeError, ValueError, RecursionError):
+    except Exception:
         # NaN, an unusual key, or no JSON at all: the slow way converts it, or says where it can't.
-        return _ENCODER.encode(_to_plain(value)).encode()
+        return _ENCODER.encode(_to_plain_inside(value, "", 0)).encode()
 
 
 def open_envelope(body: Any) -> tuple[Any, bool]:
@@ -65,19 +67,23 @@ def _to_plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, float):
         return float(value) if value - value == 0 else None
     if value is None or isinstance(value, (str, int)):
+        _check_digits(value)
         return value
     if isinstance(value, dict):
-        return {_to_key(key): _to_plain_inside(item, f".{key}", depth) for key, item in value.items()}
+        return {_to_key(key): _to_plain_inside(item, f".{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_to_plain_inside(item, f"[{position}]", depth) for position, item in enumerate(value)]
+        return [_to_plain_inside(item, f"[{position}]", depth + 1) for position, item in enumerate(value)]
     return _to_plain(_convert(value), depth + 1)
 
 
 def _to_plain_inside(value: Any, place: str, depth: int) -> Any:
     try:
-        return _to_plain(value, depth + 1)
+        return _to_plain(value, depth)
     except NotJSONError as error:
-        raise error.inside(place) from None
+        raise error.inside(place) from error.__cause__
+    except Exception as error:
+        what = f"is a {_name(value)} that can't be made JSON: {type(error).__name__}: {say(error)}"
+        raise NotJSONError(what, place) from error
 
 
 def _to_key(key: Any) -> str | int | float | bool | None:
@@ -86,8 +92,15 @@ def _to_key(key: Any) -> str | int | float | bool | None:
     if isinstance(key, float) and key - key != 0:
         return str(key)
     if key is None or isinstance(key, (str, int, float)):
+        _check_digits(key)
         return key
     raise NotJSONError(f"has the key {key!r} ({_name(key)}): keys must be strings or numbers")
+
+
+def _check_digits(value: Any) -> None:
+    """Raise ValueError for an integer of more digits than Python prints."""
+    if isinstance(value, int):
+        int.__repr__(value)
 
 
 def _convert(value: Any) -> Any:

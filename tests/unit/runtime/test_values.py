@@ -20,6 +20,13 @@ class Tensor:
         return self.values
 
 
+class Broken:
+    """A value whose own conversion fails, as if the client had made a mistake."""
+
+    def isoformat(self) -> str:
+        raise ValueError("no such day")
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
@@ -61,6 +68,10 @@ def test_foreign_values_become_json(value: Any, expected: Any) -> None:
         ([{"x": b"raw"}], r"^\$\[0\]\.x is a bytes, which JSON can't hold$"),
         ({"a": {(1, 2): 3}}, r"^\$\.a has the key \(1, 2\) \(tuple\)"),
         (np.array([1j]), r"^\$\[0\] is a complex"),
+        ({"a": [1, 10**5000]}, r"^\$\.a\[1\] is a int that can't be made JSON: ValueError: Exceeds the limit"),
+        ([{10**5000: 1}], r"^\$\[0\] is a dict that can't be made JSON: ValueError: Exceeds the limit"),
+        ([{(10**5000,): 1}], r"^\$\[0\] is a dict that can't be made JSON: ValueError: Exceeds the limit"),
+        ({"day": Broken()}, r"^\$\.day is a .*Broken that can't be made JSON: ValueError: no such day$"),
     ],
 )
 def test_what_json_cannot_hold_is_named_with_its_place(value: Any, message: str) -> None:

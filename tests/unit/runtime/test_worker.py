@@ -17,6 +17,16 @@ class Refused(Exception):
     status_code = 409
 
 
+class Itself:
+    def tolist(self) -> Any:
+        return [self]
+
+
+class Unreadable:
+    def tolist(self) -> Any:
+        raise Refused("taken")
+
+
 def raising(error: BaseException) -> worker.Function:
     def function(msg: Message) -> Any:
         raise error
@@ -78,10 +88,20 @@ def test_any_other_exception_is_500_with_a_trace_for_the_log_only(error: BaseExc
     assert worker.__file__ not in header["log"]
 
 
-def test_a_result_that_is_no_json_is_500_and_named() -> None:
-    header, _ = answer(lambda msg: {"labels": {1}}, b"{}")
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        ({"labels": {1}}, "$.labels is a set, which JSON can't hold"),
+        ({"big": 10**5000}, "$.big is a int that can't be made JSON: ValueError: Exceeds the limit"),
+        (Itself(), "nested more than 200 levels deep, or holds itself"),
+        (Unreadable(), "Unreadable that can't be made JSON: Refused: taken"),
+    ],
+    ids=["set", "big", "itself", "unreadable"],
+)
+def test_a_result_that_is_no_json_is_500_and_named(result: Any, says: str) -> None:
+    header, _ = answer(lambda msg: result, b"{}")
     assert header["status"] == 500
-    assert "$.labels is a set, which JSON can't hold" in header["log"]
+    assert says in header["log"]
 
 
 def test_a_huge_trace_fits_into_a_frame() -> None:
