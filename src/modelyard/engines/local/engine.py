@@ -85,6 +85,8 @@ class LocalEngine(DelegatingEngine):
             kept = {item.id for item in self.images()} - {item.id for item in images}
             used = {folder for id in kept for folder in self._images.used_folders(id)}
             environments = [path for path in self.home.environments.glob("*") if path not in used]
+            # An assemble whose modelyard was killed goes on, and holds the lock of what it makes, not the store's.
+            environments = [path for path in environments if not self.home.is_held(f"environment-{path.name}")]
             folders += [*environments, *(path for path in self.home.libs.glob("*") if path not in used)]
             folders += [path for path in self.home.images.glob("*") if not (path / RECORD).is_file()]
             folders += [path for path in self.home.containers.glob("*") if not (path / CONTAINER_RECORD).is_file()]

@@ -87,6 +87,14 @@ class Home:
                 if is_held:
                     yield descriptor
 
+    def is_held(self, name: str) -> bool:
+        """Tell whether a process holds a lock, such as the child that a killed one has left."""
+        try:
+            with _opened(self.locks / name, os.O_RDWR) as descriptor:
+                return not _try_lock(descriptor, fcntl.LOCK_EX)
+        except FileNotFoundError:
+            return False
+
     def remove_free_locks(self) -> None:
         """Remove the files of locks that nobody holds."""
         for path in self.locks.glob("*"):
