@@ -80,7 +80,7 @@ def train_command(
 
     DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
     """
-    from modelyard.pipeline.remote import check_address, push_model
+    from modelyard.pipeline.remote import check_target, push_model
     from modelyard.pipeline.subject import find_models
     from modelyard.pipeline.training import TrainRequest, describe_train, train_model
 
@@ -90,7 +90,7 @@ def train_command(
     if len(models) > 1 and (tag or model_name or push):
         raise click.UsageError(f"--tag, --model-name and --push name one model, but {len(models)} are to be trained")
     if push is not None:
-        check_address(push)
+        check_target(push)
     requests = [
         TrainRequest(
             workspace=settings.workspace,

@@ -12,9 +12,10 @@ from modelyard.store.transfer import fetch, fetch_all, open_store, push
 MANIFEST_SUFFIX = ".json"
 
 
-def check_address(url: str) -> None:
-    """Raise InputError for what is no address, StoreError where this machine can't open a store of its kind."""
-    open_store(parse_address(url))
+def check_target(url: str) -> None:
+    """Raise InputError for what is no address, StoreError where it is clear that nothing can be pushed there."""
+    address = parse_address(url)
+    open_store(address).check_writable(address.key)
 
 
 def pull_model(url: str, folder: Path, reporter: Reporter) -> str:

@@ -45,8 +45,18 @@ class FolderStore:
         except OSError as error:
             raise _failed(entry.key, error) from None
 
+    def check_writable(self, key: str) -> None:
+        """Raise StoreError where no file can be put there; nothing is made."""
+        folder = Path(key).parent
+        nearest = next(path for path in (folder, *folder.parents) if os.path.lexists(path))
+        if not nearest.is_dir():
+            raise StoreError(f"{key}: {nearest} is no folder", hint="name another folder, or move what is there")
+        if not os.access(nearest, os.W_OK | os.X_OK):
+            raise StoreError(f"{key}: {nearest} can't be written to", hint="name a folder that you may write to")
+
     def write(self, key: str, source: Path, *, sha256: str, on_progress: OnProgress) -> None:
         """Copy a file there under a temporary name, then rename it; a file that is there itself stays as it is."""
+        self.check_writable(key)
         target = Path(key)
         if target.exists() and target.samefile(source):
             return

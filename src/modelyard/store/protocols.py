@@ -30,6 +30,9 @@ class Entry:
 class Store(Protocol):
     """Holds files by key. Every method raises StoreError that says what went wrong and what to do."""
 
+    def check_writable(self, key: str) -> None:
+        """Raise StoreError where it is clear, without a transfer, that no file can be put there."""
+
     def stat(self, key: str) -> Entry:
         """Look one file up."""
 

@@ -54,6 +54,9 @@ class S3Store:
             # A session of its own: the default one would keep the credentials it has found first.
             self._client: Any = boto3.session.Session().client("s3", config=config)
 
+    def check_writable(self, key: str) -> None:
+        """See Store: only a transfer tells what a server allows."""
+
     def stat(self, key: str) -> Entry:
         """Look one object up."""
         with self._explained(key):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.errors import InputError, StoreError, WorkspaceError
-from modelyard.pipeline.remote import pull_data, pull_model, push_model
+from modelyard.pipeline.remote import check_target, pull_data, pull_model, push_model
 
 
 class Quiet:
@@ -92,3 +93,27 @@ def test_data_come_as_one_file_or_a_folder(tmp_path):
     pull_data(f"{tmp_path}/source/a.csv", tmp_path / "one", Quiet())
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["a.csv", "b.csv"]
     assert [path.name for path in (tmp_path / "one").iterdir()] == ["a.csv"]
+
+
+@pytest.mark.parametrize("url", ["taken/rf", "taken/income/rf", "link/rf"])
+def test_a_folder_that_cannot_be_made_is_told_before_and_while_it_is_pushed_to(tmp_path, url):
+    (tmp_path / "taken").write_text("a file")
+    (tmp_path / "link").symlink_to("nowhere")
+    write_model(tmp_path / "models", "rf", b"weights")
+    with pytest.raises(StoreError, match="is no folder") as error:
+        check_target(f"{tmp_path}/{url}")
+    assert "name another folder" in str(error.value.hint)
+    with pytest.raises(StoreError, match="is no folder"):
+        push_model(tmp_path / "models", "rf", f"{tmp_path}/{url}", Quiet())
+
+
+def test_a_folder_without_permission_is_told_before_it_is_pushed_to(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+    with pytest.raises(StoreError, match="can't be written to"):
+        check_target(f"{tmp_path}/store/rf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there_yet_can_be_pushed_to(tmp_path):
+    check_target(f"{tmp_path}/store/income/rf")
+    assert list(tmp_path.iterdir()) == []
