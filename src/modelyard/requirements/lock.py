@@ -3,13 +3,14 @@
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from uv import find_uv_bin
 
 from modelyard.errors import InputError
 from modelyard.network import mask_credentials
 from modelyard.requirements.parse import parse_requirements
-from modelyard.runtime.installation import explain_failure, find_hint
+from modelyard.runtime.installation import explain_failure, find_gpu_hint, find_hint
 from modelyard.runtime.scratch import scratch_folder
 from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
 
@@ -55,17 +56,17 @@ def pin_requirements(
                 f"{explain_failure(output, source, file=file)}\n{said}", hint=find_hint(output, asked=asked)
             )
         pins = target.read_text(encoding="utf-8")
-    if environ.get("TORCH_BACKEND") == "cpu":
-        _refuse_gpu_packages(pins, file)
+        if environ.get("TORCH_BACKEND") == "cpu":
+            _refuse_gpu_packages(pins, source, file)
     return pins
 
 
-def _refuse_gpu_packages(pins: str, file: str) -> None:
+def _refuse_gpu_packages(pins: str, source: Path, file: str) -> None:
     packages = find_gpu_packages("".join(f" + {line}\n" for line in pins.splitlines()))
     if packages:
         raise InputError(
             f"{file}: variant cpu, but {packages[0]} and {len(packages) - 1} more GPU packages would be locked",
-            hint="take torch from an index or a wheelhouse with +cpu wheels, or lock with --variant cuda",
+            hint=f"{find_gpu_hint(packages, source, file=file)}, or lock with --variant cuda",
         )
 
 

@@ -66,7 +66,7 @@ def install_requirements(
         command += ["--require-hashes"] if file.endswith(".lock") else []
         if environ.get("TORCH_BACKEND") == "cpu":
             options = ["--constraint", str(constraints)] if wheels else []
-            command += _choose_constraints(command, options, file, environ)
+            command += _choose_constraints(command, options, requirements, file, environ)
         elif environ.get("TORCH_BACKEND"):
             _refuse_cpu_torch(command, file, environ)
         output, code = _run(command, environ)
@@ -75,7 +75,7 @@ def install_requirements(
 
 
 def _choose_constraints(
-    command: Sequence[str], options: Sequence[str], file: str, environ: Mapping[str, str]
+    command: Sequence[str], options: Sequence[str], requirements: Path, file: str, environ: Mapping[str, str]
 ) -> Sequence[str]:
     """The constraints, unless the requirements ask for something else; refuse a resolution with GPU libraries."""
     code, plan = _plan([*command, *options], environ)
@@ -86,9 +86,18 @@ def _choose_constraints(
     if packages:
         raise ModelyardError(
             f"{file}: variant cpu, but {packages[0]} and {len(packages) - 1} more GPU packages would be installed",
-            hint="take torch from an index or a wheelhouse with +cpu wheels, or build with VARIANT=cuda",
+            hint=f"{find_gpu_hint(packages, requirements, file=file)}, or build with VARIANT=cuda",
         )
     return options
+
+
+def find_gpu_hint(packages: Sequence[str], requirements: Path, *, file: str) -> str:
+    """What keeps GPU packages (`name==version`) out: without the lines that name them, else another torch."""
+    names = read_names(requirements) if not file.endswith(".lock") else {}  # which names what others require as well
+    named = sorted(number for package in packages for number in names.get(normalise(package.partition("==")[0]), ()))
+    if named:
+        return f"remove {', '.join(f'{file}:{number}' for number in named)}"
+    return "take torch from an index or a wheelhouse with +cpu wheels"
 
 
 def _refuse_cpu_torch(command: Sequence[str], file: str, environ: Mapping[str, str]) -> None:

@@ -57,6 +57,12 @@ def test_gpu_libraries_are_refused_for_a_cpu(environ):
         pin_requirements(["forest"], environ={**environ, "TORCH_BACKEND": "cpu"}, **LINUX)
 
 
+def test_a_line_that_names_a_gpu_library_is_the_one_to_remove(environ):
+    with pytest.raises(InputError) as error:
+        pin_requirements(["arrays", "Nvidia_Extra>1"], environ={**environ, "TORCH_BACKEND": "cpu"}, **LINUX)
+    assert error.value.hint == f"remove {LINUX['file']}:2, or lock with --variant cuda"
+
+
 def test_what_was_pinned_before_stays_where_it_fits(environ):
     before = pin_requirements(["arrays<2"], environ=environ, **LINUX)
     assert "arrays==1.0" in pin_requirements(["forest"], environ=environ, before=before, **LINUX)

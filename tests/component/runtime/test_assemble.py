@@ -363,6 +363,12 @@ def test_cpu_variant_refuses_gpu_libraries_by_name(assemble, tmp_path):
     )
 
 
+def test_a_line_that_names_a_gpu_library_is_the_one_to_remove(assemble):
+    source = SOURCE | {"requirements.txt": "six\nnvidia_nccl-cu12>=2\n"}
+    ended = assemble(source, UV_PLANS=" + nvidia-nccl-cu12==2.27\n", TORCH_BACKEND="cpu")
+    assert "hint: remove requirements.txt:2, or build with VARIANT=cuda" in ended.stderr
+
+
 @pytest.mark.parametrize("version", ["3.9", "3.10", "3.13"])
 def test_imports_are_looked_for_by_other_pythons(version):
     assert find_absent(Path(find_installed_python(version)), ["json", "sys", "nothing_such"]) == ("nothing_such",)
