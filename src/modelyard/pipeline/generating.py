@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modelyard.codegen import check_tree, diff_tree, generate, write_tree
+from modelyard.engines.local.environments import find_uv
 from modelyard.engines.local.home import Home
 from modelyard.network import mask_credentials, read_network_profile
 from modelyard.pipeline.reporter import Reporter
@@ -57,6 +58,7 @@ class ReportingResolver:
         if self._resolver is None:
             profile = read_network_profile(self._environ)
             self._resolver = Resolver(
+                uv=find_uv(self._environ),
                 environ={**self._environ, **profile.variables},
                 cache=Home.from_environ(self._environ).root / "resolutions",
                 python_version=f"{sys.version_info.major}.{sys.version_info.minor}",

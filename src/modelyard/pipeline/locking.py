@@ -6,6 +6,7 @@ from pathlib import Path
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Lock, apply_locks, find_locks, is_locked, lock_path
+from modelyard.engines.local.environments import find_uv
 from modelyard.engines.protocols import ImageBuilder
 from modelyard.errors import StaleError
 from modelyard.network import read_network_profile
@@ -89,6 +90,7 @@ def _write(lock: Lock, environ: Mapping[str, str], *, upgrade: bool) -> None:
         python=lock.python,
         platform=lock.platform,
         file=environment.requirements_file,
+        uv=find_uv(environ),
         environ=environ,
         before=kept,
         asked=environment.asked,

@@ -1,16 +1,13 @@
 """Let uv work out what requirements come to, for a Python and a platform that need not be this machine's."""
 
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from uv import find_uv_bin
-
 from modelyard.errors import InputError
 from modelyard.network import mask_credentials
 from modelyard.requirements.parse import parse_requirements
-from modelyard.runtime.installation import explain_failure, find_gpu_hint, find_hint
+from modelyard.runtime.installation import ask_uv, explain_failure, find_gpu_hint, find_hint
 from modelyard.runtime.scratch import scratch_folder
 from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
 
@@ -23,13 +20,14 @@ def pin_requirements(
     python: str,
     platform: str,
     file: str,
+    uv: str,
     environ: Mapping[str, str],
     before: str = "",
     asked: str = "",
 ) -> str:
     """The pins that `lines` come to, with hashes, by the rules that builds install by; no index is named in them.
 
-    `environ` is the whole environment that uv gets: index, proxy and certificate settings, EXCLUDED_PACKAGES and
+    `uv` is its path, `environ` its whole environment: index, proxy and certificate settings, EXCLUDED_PACKAGES and
     TORCH_BACKEND. What `before` pins stays where it still fits. `asked` says what asks for `python`, where something
     does. Raises InputError naming the lines of `file` where they can't be installed.
     """
@@ -43,7 +41,7 @@ def pin_requirements(
         constraints = root / "constraints.txt"
         wheels = find_cpu_wheels(environ)
         constraints.write_text("".join(f"{name}=={version}\n" for name, version in wheels.items()), encoding="utf-8")
-        command = [find_uv_bin(), "pip", "compile", *_OPTIONS, "--output-file", str(target), str(source)]
+        command = [uv, "pip", "compile", *_OPTIONS, "--output-file", str(target), str(source)]
         command += ["--python", sys.executable, "--python-version", python, "--python-platform", platform]
         command += ["--override", str(overrides), *choose_torch_backend(dict.fromkeys(names), environ)]
         command += ["--no-index"] if environ.get("UV_NO_INDEX") else []
@@ -72,7 +70,5 @@ def _refuse_gpu_packages(pins: str, source: Path, file: str) -> None:
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> str:
     """What uv says where it fails; nothing where it does not."""
-    done = subprocess.run(
-        command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-    )
-    return done.stderr or f"exit code {done.returncode}" if done.returncode else ""
+    code, said = ask_uv(command, environ)
+    return said or f"exit code {code}" if code else ""

@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +12,9 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from packaging.utils import canonicalize_name
-from uv import find_uv_bin
 
 from modelyard.network import mask_credentials
+from modelyard.runtime.installation import ask_uv
 from modelyard.runtime.scratch import scratch_folder
 from modelyard.runtime.variants import choose_torch_backend
 
@@ -47,11 +46,12 @@ class Resolve(Protocol):
 class Resolver:
     """A `Resolve` by uv.
 
-    `environ` is the whole environment that uv gets: index, proxy and certificate settings, TORCH_BACKEND. Lines that
+    `uv` is its path, `environ` its whole environment: index, proxy and certificate settings, TORCH_BACKEND. Lines that
     were once found to fit are remembered in the folder `cache`; conflicts are only while the process lives, since a new
     release may end them.
     """
 
+    uv: str
     environ: Mapping[str, str] = field(repr=False)
     cache: Path | None = None
     python_version: str = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -88,21 +88,14 @@ class Resolver:
             versions = ["--python", sys.executable, "--python-version", self.python_version]
             # of the settings in a network profile, the one that uv reads from no variable
             index = ["--no-index"] if self.environ.get("UV_NO_INDEX") else []
-            command = [find_uv_bin(), "pip", "compile", *options, *versions, *index, str(source)]
-            done = subprocess.run(
-                [*command, *choose_torch_backend(names, self.environ)],
-                env={"UV_HTTP_RETRIES": "1", **self.environ},
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                check=False,
-            )
-        if done.returncode == 0:
+            command = [self.uv, "pip", "compile", *options, *versions, *index, str(source)]
+            command += choose_torch_backend(names, self.environ)
+            environ = {"UV_HTTP_RETRIES": "1", **self.environ}
+            code, said = ask_uv(command, environ, cwd=folder)
+        if code == 0:
             return Verdict(status="fits")
-        known = _NO_SOLUTION in done.stderr and _OFFLINE not in done.stderr
-        return Verdict(status="conflict" if known else "unknown", explanation=_explanation(done.stderr))
+        known = _NO_SOLUTION in said and _OFFLINE not in said
+        return Verdict(status="conflict" if known else "unknown", explanation=_explanation(said))
 
     def _minimise(self, lines: Sequence[str], verdict: Verdict) -> Verdict:
         """Leave out one line after the other, as long as the rest still fights; uv's words say where to begin."""

@@ -3,7 +3,8 @@
 import re
 import subprocess
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard.runtime.errors import ModelyardError
@@ -78,10 +79,10 @@ def _choose_constraints(
     command: Sequence[str], options: Sequence[str], requirements: Path, file: str, environ: Mapping[str, str]
 ) -> Sequence[str]:
     """The constraints, unless the requirements ask for something else; refuse a resolution with GPU libraries."""
-    code, plan = _plan([*command, *options], environ)
+    code, plan = ask_uv([*command, *options, "--dry-run"], environ)
     if code:
         options = []
-        code, plan = _plan(command, environ)
+        code, plan = ask_uv([*command, "--dry-run"], environ)
     packages = find_gpu_packages(plan) if not code else ()
     if packages:
         raise ModelyardError(
@@ -102,7 +103,7 @@ def find_gpu_hint(packages: Sequence[str], requirements: Path, *, file: str) -> 
 
 def _refuse_cpu_torch(command: Sequence[str], file: str, environ: Mapping[str, str]) -> None:
     """Refuse a resolution of the CUDA variant whose torch knows no CUDA: it would be found out on the card."""
-    code, plan = _plan(command, environ)
+    code, plan = ask_uv([*command, "--dry-run"], environ)
     packages = find_cpu_torch(plan) if not code else ()
     if packages:
         raise ModelyardError(
@@ -110,13 +111,6 @@ def _refuse_cpu_torch(command: Sequence[str], file: str, environ: Mapping[str, s
             hint="name the CUDA version in builders/cuda.args (TORCH_BACKEND=cu130; auto looks at the driver of this "
             "machine), take torch from a wheelhouse with CUDA wheels, or build with VARIANT=cpu",
         )
-
-
-def _plan(command: Sequence[str], environ: Mapping[str, str]) -> tuple[int, str]:
-    """What uv would install: its exit code and what it says."""
-    with _start([*command, "--dry-run"], environ, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-        said = process.communicate()[1]
-    return process.returncode, said
 
 
 def read_names(requirements: Path) -> dict[str, list[int]]:
@@ -190,17 +184,39 @@ def find_python_hint(said: str, *, asked: str = "") -> str:
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str], int]:
     """Run a command, pass its output on line by line, and return the last lines with the exit code."""
     last: deque[str] = deque(maxlen=_LAST_LINES)
-    with _start(command, environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+    with _naming_uv(command):
+        process = subprocess.Popen(
+            command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+    with process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             last.append(line.rstrip())
     return list(last), process.returncode
 
 
-def _start(command: Sequence[str], environ: Mapping[str, str], *, stdout: int, stderr: int) -> subprocess.Popen[str]:
-    """Start uv; raise ModelyardError where there is none."""
+def ask_uv(command: Sequence[str], environ: Mapping[str, str], *, cwd: Path | None = None) -> tuple[int, str]:
+    """Run uv; return its exit code and what it says on standard error. Raises ModelyardError where there is none."""
+    with _naming_uv(command):
+        done = subprocess.run(
+            command,
+            env=environ,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    return done.returncode, done.stderr
+
+
+@contextmanager
+def _naming_uv(command: Sequence[str]) -> Iterator[None]:
+    """Raise ModelyardError where the uv of a command can't be run."""
     try:
-        return subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, text=True)
+        yield
     except OSError as error:
         raise ModelyardError(
             f"uv can't be run: {command[0]}: {error.strerror}",

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from modelyard.errors import StaleError
+from modelyard.errors import ModelyardError, StaleError
 from modelyard.pipeline.building import BuildRequest, Limits, build_image, find_lockable, staged
 from modelyard.pipeline.locking import check_locks, write_locks
 from tests.component.requirements.wheels import make_wheel
@@ -113,3 +113,10 @@ def test_what_can_be_locked_at_a_place(request_, workspace):
     assert found("projects/income") == [*both, ("income/all", "predict")]
     assert found("projects/income/all") == [("income/all", "predict")]
     assert found("projects") == [*both, ("income/all", "predict")]
+
+
+def test_the_uv_of_the_variable_uv_is_the_one_that_locks(request_, engine, reporter, monkeypatch):
+    monkeypatch.setenv("UV", "/nowhere/uv")
+    with pytest.raises(ModelyardError, match=r"uv can't be run: /nowhere/uv") as error:
+        lock(request_, engine, reporter)
+    assert "the variable UV names it" in str(error.value.hint)

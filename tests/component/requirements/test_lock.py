@@ -5,12 +5,18 @@ import os
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from modelyard.errors import InputError
 from modelyard.requirements import pin_requirements
 from tests.component.requirements.wheels import make_wheel
 
-LINUX = {"python": "3.11", "platform": "x86_64-unknown-linux-gnu", "file": "projects/demo/m/requirements_train.txt"}
+LINUX = {
+    "python": "3.11",
+    "platform": "x86_64-unknown-linux-gnu",
+    "file": "projects/demo/m/requirements_train.txt",
+    "uv": find_uv_bin(),
+}
 
 
 @pytest.fixture

@@ -1,12 +1,17 @@
 """Asking uv: on wheels in a folder, so that no network decides what a test finds."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
+from modelyard.errors import ModelyardError
 from modelyard.requirements import Resolver, Verdict
 from tests.component.requirements.wheels import make_wheel
+
+UV = find_uv_bin()
 
 
 @pytest.fixture
@@ -25,7 +30,7 @@ def resolver(tmp_path: Path) -> Resolver:
         "UV_CACHE_DIR": str(tmp_path / "uv"),
         "UV_NO_CONFIG": "1",
     }
-    return Resolver(environ={**environ, **settings}, cache=tmp_path / "cache")
+    return Resolver(uv=UV, environ={**environ, **settings}, cache=tmp_path / "cache")
 
 
 def test_lines_that_fit(resolver):
@@ -50,7 +55,7 @@ def test_what_fits_is_never_asked_again(resolver, monkeypatch):
 
 def test_another_union_or_other_settings_are_asked_anew(resolver, monkeypatch):
     assert resolver(["plain"]).status == "fits"
-    elsewhere = Resolver(environ={**resolver.environ, "UV_FIND_LINKS": "/nowhere"}, cache=resolver.cache)
+    elsewhere = Resolver(uv=UV, environ={**resolver.environ, "UV_FIND_LINKS": "/nowhere"}, cache=resolver.cache)
     assert elsewhere(["plain"]).status != "fits"
     assert resolver(["plain", "nothing-like-it"]).status == "conflict"
 
@@ -58,19 +63,19 @@ def test_another_union_or_other_settings_are_asked_anew(resolver, monkeypatch):
 def test_an_index_that_does_not_answer_is_no_conflict(resolver):
     environ = {key: value for key, value in resolver.environ.items() if key != "UV_NO_INDEX"}
     nobody = {"UV_DEFAULT_INDEX": "http://127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
-    verdict = Resolver(environ={**environ, **nobody})(["plain"])
+    verdict = Resolver(uv=UV, environ={**environ, **nobody})(["plain"])
     assert verdict.status == "unknown" and "127.0.0.1:9" in verdict.explanation
 
 
 def test_being_offline_is_no_conflict(resolver):
     environ = {key: value for key, value in resolver.environ.items() if key != "UV_NO_INDEX"}
-    assert Resolver(environ={**environ, "UV_OFFLINE": "1"})(["not-there"]).status == "unknown"
+    assert Resolver(uv=UV, environ={**environ, "UV_OFFLINE": "1"})(["not-there"]).status == "unknown"
 
 
 def test_credentials_are_not_repeated(resolver):
     environ = {key: value for key, value in resolver.environ.items() if key != "UV_NO_INDEX"}
     nobody = {"UV_DEFAULT_INDEX": "http://me:secret@127.0.0.1:9/simple", "UV_HTTP_RETRIES": "0"}
-    resolver = Resolver(environ={**environ, **nobody})
+    resolver = Resolver(uv=UV, environ={**environ, **nobody})
     assert "secret" not in resolver(["plain"]).explanation + repr(resolver)
 
 
@@ -79,10 +84,16 @@ def test_a_conflict_is_asked_again_by_the_next_process_only(resolver, monkeypatc
     assert resolver(lines).status == "conflict"
     make_wheel(Path(resolver.environ["UV_FIND_LINKS"]), "forest", "1.1", "arrays")
     assert resolver(lines).status == "conflict"
-    assert Resolver(environ=resolver.environ, cache=resolver.cache)(lines).status == "fits"
+    assert Resolver(uv=UV, environ=resolver.environ, cache=resolver.cache)(lines).status == "fits"
 
 
 def test_another_python_is_another_question(resolver):
     make_wheel(Path(resolver.environ["UV_FIND_LINKS"]), "plain", "2.0", python=">=3.12")
     assert resolver(["plain>=2"], python="3.12").status == "fits"
     assert resolver(["plain>=2"], python="3.11").status == "conflict"
+
+
+def test_a_uv_that_is_not_there_is_named(resolver):
+    with pytest.raises(ModelyardError, match=r"uv can't be run: /nowhere/uv") as error:
+        replace(resolver, uv="/nowhere/uv")(["plain"])
+    assert "the variable UV names it" in str(error.value.hint)
