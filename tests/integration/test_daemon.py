@@ -175,6 +175,35 @@ def test_no_process_is_ended_for_a_time_in_which_all_were_frozen(start_pair: Sta
     assert "did not react" not in daemon.log
 
 
+def test_requests_of_other_forms_of_http_are_answered_as_its_rfcs_say(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    chunked = b"POST /%b HTTP/1.2\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n"
+    upgrade = b"Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket"
+    for data, status, ending in (
+        (b"POST /echo HTTP/1.1\r\nContent-Length: 3\r\n\r\n[1]", b"400 Bad Request", b"no Host header"),
+        (b"GET /livez HTTP/1.1\r\nHost: a@b/c\r\n\r\n", b"400 Bad Request", b"names no host: 'a@b/c'"),
+        (b"POST /echo HTTP/1.9\r\nHost: x\r\nContent-Length: 3\r\n\r\n[1]", b"200 OK", b"\r\n\r\n[1]"),
+        (chunked % b"echo", b"200 OK", b"\r\n\r\n[1]"),
+        (chunked % b"v1/models/echo:predict", b"200 OK", b'\r\n\r\n{"predictions":[1]}'),
+        (b"GET /livez HTTP/1.1\r\n%b\r\n\r\n" % upgrade, b"200 OK", b'{"live":true}'),
+    ):
+        answer = send(daemon, data)
+        assert answer.startswith(b"HTTP/1.1 %b\r\n" % status), (data, answer)
+        assert ending in answer
+
+
+def send(daemon: Daemon, data: bytes) -> bytes:
+    """The answer to these bytes, as far as it comes at once."""
+    with socket.create_connection(("127.0.0.1", daemon.port), timeout=10) as sock:
+        sock.sendall(data)
+        answer = b""
+        while b"\r\n\r\n" not in answer or answer.endswith(b"\r\n\r\n"):
+            received = sock.recv(65536)
+            assert received, answer
+            answer += received
+        return answer
+
+
 def test_sys_exit_in_a_model_is_a_failed_request_only(start_pair: StartDaemon) -> None:
     daemon = start_pair().wait_ready()
     assert daemon.post("leave")[0] == 500

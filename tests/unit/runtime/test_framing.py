@@ -57,6 +57,33 @@ def test_what_can_be_read_in_two_ways_is_odd(data: bytes) -> None:
     assert not head.keeps_alive
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.2", b"1.9"])
+def test_a_later_minor_version_is_read_as_the_latest_that_is_known(version: bytes) -> None:
+    head = parse_head(HEAD.replace(b"1.1", version) + b"\r\nTransfer-Encoding: chunked")
+    assert (head.is_odd, head.is_chunked, head.keeps_alive, head.fault) == (False, True, True, "")
+
+
+@pytest.mark.parametrize(
+    ("head", "says"),
+    [
+        (b"GET / HTTP/1.1", "has no Host header"),
+        (b"GET http://x/ HTTP/1.1", "has no Host header"),
+        (b"GET / HTTP/1.2\r\nContent-Length: 0", "has no Host header"),
+        (b"GET / HTTP/1.1\r\nHost: a/b", "names no host: 'a/b'"),
+        (b"GET / HTTP/1.0\r\nHost: a@b", "names no host: 'a@b'"),
+        (b"GET / HTTP/1.1\r\nHost: a, b", "names no host: 'a, b'"),
+        (b"GET / HTTP/1.0", ""),
+        (b"GET / HTTP/1.1\r\nHost:", ""),
+        (b"GET / HTTP/1.1\r\nhost: my_model.ns.svc:8080", ""),
+        (b"GET / HTTP/1.1\r\nHost: [::1]:5111", ""),
+    ],
+)
+def test_a_host_is_asked_for_and_one_that_is_none_is_a_fault(head: bytes, says: str) -> None:
+    fault = parse_head(head).fault
+    assert says in fault
+    assert bool(says) == bool(fault)
+
+
 @given(st.binary(max_size=200))
 def test_no_bytes_are_more_than_odd(data: bytes) -> None:
     parse_head(data)

@@ -146,6 +146,9 @@ class Client:
             return False
         self._head = _parse_head_again(bytes(self._in[:end]))
         self._body_at = end + len(END)
+        if self._head.fault:
+            self._refuse(Problem(400, self._head.fault))
+            return False
         settings = self._worker.settings
         self.deadline = time.monotonic() + settings.body_timeout
         if b"expect" in self._head.headers and not self._head.is_odd and self._head.length <= settings.max_body:
@@ -194,7 +197,7 @@ class Client:
 
     def _refuse(self, problem: Problem) -> None:
         """Answer an error of the connection itself, and end it."""
-        self._is_last = True
+        self._is_busy = self._is_last = True
         request_id = secrets.token_hex(8)
         response = render_problem(problem, request_id)
         headers = [(name, value) for name, value in response.headers if name != "Content-Length"]

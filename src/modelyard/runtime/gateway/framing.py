@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 MAX_HEAD = 64 * 1024
 END = b"\r\n\r\n"
-_REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~]{1,8190}) HTTP/1\.([01])")
+_REQUEST_LINE = re.compile(rb"([A-Z]{1,20}) ([!-~]{1,8190}) HTTP/1\.([0-9])")
 _FIELD = re.compile(
     rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[!-~\x80-\xff](?:[ \t!-~\x80-\xff]*[!-~\x80-\xff])?)?)[ \t]*"
 )
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t -~\x80-\xff]*)?\r\n")
+_HOST = re.compile(rb"[A-Za-z0-9\-._~%!$&'()*+,;=:\[\]]*")
 _ONCE = (b"content-length", b"transfer-encoding", b"host", b"content-type")
 
 
@@ -29,6 +30,8 @@ class Head(NamedTuple):
     is_chunked: bool
     is_odd: bool
     keeps_alive: bool
+    fault: str = ""
+    """What is wrong with it although it is framed; mostly nothing."""
 
 
 _ODD = Head(b"", b"", {}, 0, False, True, False)
@@ -45,6 +48,8 @@ def parse_head(data: bytes) -> Head:
     2
     >>> parse_head(b"POST /rf HTTP/1.1\\r\\nContent-Length: 2\\r\\nTransfer-Encoding: chunked").is_odd
     True
+    >>> parse_head(b"POST /rf HTTP/1.1\\r\\nContent-Length: 2").fault
+    'the request has no Host header, which HTTP/1.1 asks for'
     """
     first, *lines = data.split(b"\r\n")
     request = _REQUEST_LINE.fullmatch(first)
@@ -59,11 +64,13 @@ def parse_head(data: bytes) -> Head:
         if name in headers and name in _ONCE:
             return _ODD
         headers[name] = field[2]
-    length, is_chunked, is_odd = _find_length(headers, is_recent=request[3] == b"1")
+    is_recent = request[3] != b"0"  # what a later minor version adds may be ignored (RFC 9110, 2.5)
+    length, is_chunked, is_odd = _find_length(headers, is_recent=is_recent)
     # Many clients write out what is the default, "Connection: keep-alive".
-    connection = headers.get(b"connection", b"keep-alive" if request[3] == b"1" else b"close")
+    connection = headers.get(b"connection", b"keep-alive" if is_recent else b"close")
     keeps_alive = connection.lower() == b"keep-alive" and not is_odd
-    return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive)
+    fault = _find_fault(headers, is_recent=is_recent)
+    return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive, fault)
 
 
 def take_chunks(data: bytearray, start: int, body: bytearray) -> bool:
@@ -94,6 +101,13 @@ def take_chunks(data: bytearray, start: int, body: bytearray) -> bool:
 def write_chunks(body: bytes) -> bytes:
     """A body in as few chunks as it takes."""
     return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
+
+
+def _find_fault(headers: dict[bytes, bytes], *, is_recent: bool) -> str:
+    host = headers.get(b"host", None if is_recent else b"")
+    if host is None:
+        return "the request has no Host header, which HTTP/1.1 asks for"
+    return "" if _HOST.fullmatch(host) else f"the Host header names no host: {host.decode('latin-1')[:80]!r}"
 
 
 def _find_length(headers: dict[bytes, bytes], *, is_recent: bool) -> tuple[int, bool, bool]:

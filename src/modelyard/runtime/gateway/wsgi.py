@@ -38,8 +38,10 @@ def run_app(
     answer = Answer()
     try:
         request = next(RequestParser(worker.cfg, [data], address))
+        request.version = min(request.version, (1, 1))  # a later minor version is answered as the latest that we know
         response, environ = wsgi.create(request, answer, address, server, worker.cfg)
         environ[IS_GONE] = is_gone
+        environ.pop("HTTP_UPGRADE", None)  # Flask looks for a websocket's route, where an upgrade may be ignored
         if worker.is_stopping or is_last:
             response.force_close()
 
