@@ -1,6 +1,7 @@
 """Where requests end, and the event loop in front of clients that are slow, hostile or gone."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -88,6 +89,30 @@ def test_a_host_is_asked_for_and_one_that_is_none_is_a_fault(head: bytes, says: 
 def test_no_bytes_are_more_than_odd(data: bytes) -> None:
     parse_head(data)
     parse_head(HEAD + b"\r\n" + data)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        HEAD + b"\r\nX:" + b" " * 60_000 + b"\0",
+        HEAD + b"\r\nX: a" + b" " * 60_000 + b"\0",
+        HEAD + b"\r\nX: " + b"a " * 30_000 + b"\0",
+        HEAD + b"\r\na:" * 15_000 + b"\0",
+        b"A" * 60_000,
+        b"GET /" + b"a" * 60_000,
+    ],
+    ids=["blanks", "blanks at the end", "words", "fields", "method", "target"],
+)
+def test_no_head_takes_long_to_read(head: bytes) -> None:
+    started = time.process_time()
+    assert parse_head(head).is_odd
+    assert time.process_time() - started < 1
+
+
+def test_an_extension_of_a_chunk_ends_some_time() -> None:
+    assert not take_chunks(bytearray(b"3;" + b"a" * 4000), 0, bytearray())
+    with pytest.raises(FramingError, match="a chunk without a size"):
+        take_chunks(bytearray(b"3;" + b"a" * 5000), 0, bytearray())
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=5), st.binary(max_size=30))
