@@ -58,6 +58,21 @@ def test_what_can_be_read_in_two_ways_is_odd(data: bytes) -> None:
     assert not head.keeps_alive
 
 
+def test_repeated_headers_are_joined_and_close_is_never_lost() -> None:
+    head = parse_head(HEAD + b"\r\nConnection: close\r\nAuthorization: a\r\nconnection: keep-alive\r\nAuthorization: b")
+    assert head.headers[b"authorization"] == b"a,b"
+    assert not head.is_odd
+    assert not head.keeps_alive
+
+
+def test_only_http_1_1_gets_a_100_and_only_where_it_is_asked_for() -> None:
+    asking = b"\r\nContent-Length: 1\r\nExpect: 100-Continue"
+    assert parse_head(HEAD + asking).expects_continue
+    assert not parse_head(HEAD.replace(b"1.1", b"1.0") + asking).expects_continue
+    assert not parse_head(HEAD + b"\r\nContent-Length: 1\r\nExpect: the-moon").expects_continue
+    assert not parse_head(HEAD + asking + b"\r\nTransfer-Encoding: chunked").expects_continue
+
+
 @pytest.mark.parametrize("version", [b"1.1", b"1.2", b"1.9"])
 def test_a_later_minor_version_is_read_as_the_latest_that_is_known(version: bytes) -> None:
     head = parse_head(HEAD.replace(b"1.1", version) + b"\r\nTransfer-Encoding: chunked")

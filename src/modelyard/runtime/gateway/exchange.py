@@ -151,7 +151,7 @@ class Client:
             return False
         settings = self._worker.settings
         self.deadline = time.monotonic() + settings.body_timeout
-        if b"expect" in self._head.headers and not self._head.is_odd and self._head.length <= settings.max_body:
+        if self._head.expects_continue and self._head.length <= settings.max_body:
             with suppress(OSError):
                 self._sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         return True

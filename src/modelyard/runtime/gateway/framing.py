@@ -23,17 +23,19 @@ class Head(NamedTuple):
     method: bytes
     target: bytes
     headers: dict[bytes, bytes]
-    """By lower-case name; of repeated ones the last."""
+    """By lower-case name; repeated ones are joined by commas, as they are for the app."""
     length: int
     """Of the body; nothing is known of an odd one's."""
     is_chunked: bool
     is_odd: bool
     keeps_alive: bool
+    expects_continue: bool
+    """Whether the body waits for "100 Continue"; HTTP/1.0 knows none."""
     fault: str = ""
     """What is wrong with it although it is framed; mostly nothing."""
 
 
-_ODD = Head(b"", b"", {}, 0, False, True, False)
+_ODD = Head(b"", b"", {}, 0, False, True, False, False)
 
 
 class FramingError(Exception):
@@ -62,14 +64,16 @@ def parse_head(data: bytes) -> Head:
         name = field[1].lower()
         if name in headers and name in _ONCE:
             return _ODD
-        headers[name] = field[2].strip(b" \t")
+        value = field[2].strip(b" \t")
+        headers[name] = b"%b,%b" % (headers[name], value) if name in headers else value
     is_recent = request[3] != b"0"  # what a later minor version adds may be ignored (RFC 9110, 2.5)
     length, is_chunked, is_odd = _find_length(headers, is_recent=is_recent)
     # Many clients write out what is the default, "Connection: keep-alive".
     connection = headers.get(b"connection", b"keep-alive" if is_recent else b"close")
     keeps_alive = connection.lower() == b"keep-alive" and not is_odd
+    expects = is_recent and not is_odd and headers.get(b"expect", b"").lower() == b"100-continue"
     fault = _find_fault(headers, is_recent=is_recent)
-    return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive, fault)
+    return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive, expects, fault)
 
 
 def take_chunks(data: bytearray, start: int, body: bytearray) -> bool:
