@@ -186,9 +186,14 @@ def test_requests_of_other_forms_of_http_are_answered_as_its_rfcs_say(start_pair
         (chunked % b"echo", b"200 OK", b"\r\n\r\n[1]"),
         (chunked % b"v1/models/echo:predict", b"200 OK", b'\r\n\r\n{"predictions":[1]}'),
         (b"GET /livez HTTP/1.1\r\n%b\r\n\r\n" % upgrade, b"200 OK", b'{"live":true}'),
+        (b"GET /x/livez HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /x\r\n\r\n", b"404 Not Found", b"no route /x/livez"),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"X: 1\r\n" * 200), b"200 OK", b'{"live":true}'),
+        (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"x" * 10_000), b"200 OK", b'{"live":true}'),
+        (b"GET /livez?%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * 5_000), b"200 OK", b'{"live":true}'),
+        (b"GET /livez?%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * 9_000), b"414 ", b"address is too long"),
     ):
         answer = send(daemon, data)
-        assert answer.startswith(b"HTTP/1.1 %b\r\n" % status), (data, answer)
+        assert answer.startswith(b"HTTP/1.1 %b" % status), (data, answer)
         assert ending in answer
 
 

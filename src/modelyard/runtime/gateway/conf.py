@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from modelyard.runtime.cores import count_cores
+from modelyard.runtime.gateway.framing import MAX_HEAD
 from modelyard.runtime.memory import settle_memory
 from modelyard.runtime.settings import load_settings
 
@@ -20,6 +21,10 @@ threads = _settings.gateway_threads
 sendfile = False
 graceful_timeout = math.ceil(_settings.stop_timeout)
 control_socket_disable = True
+forwarder_headers = ""  # a SCRIPT_NAME that a proxy lets through would change what path is asked for
+limit_request_line = 8190  # the most that gunicorn takes
+limit_request_fields = MAX_HEAD  # whatever fits into a head, as for the requests that do not come here
+limit_request_field_size = MAX_HEAD
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -58,6 +58,8 @@ def run_app(
             if hasattr(content, "close"):
                 content.close()
         return bytes(answer.data), not response.should_close()
+    except errors.LimitRequestLine as error:
+        return _describe(414, f"the request's address is too long: {error}"), False
     except errors.ParseException as error:
         return _describe(400, f"this is no HTTP/1.1 request that can be understood: {error}"), False
     except BaseException:
