@@ -182,6 +182,7 @@ def test_requests_of_other_forms_of_http_are_answered_as_its_rfcs_say(start_pair
     for data, status, ending in (
         (b"POST /echo HTTP/1.1\r\nContent-Length: 3\r\n\r\n[1]", b"400 Bad Request", b"no Host header"),
         (b"GET /livez HTTP/1.1\r\nHost: a@b/c\r\n\r\n", b"400 Bad Request", b"names no host: 'a@b/c'"),
+        (b"GET /livez HTTP/1.1\nHost: x\n\n", b"400 Bad Request", b"HTTP ends them with CRLF"),
         (b"POST /echo HTTP/1.9\r\nHost: x\r\nContent-Length: 3\r\n\r\n[1]", b"200 OK", b"\r\n\r\n[1]"),
         (chunked % b"echo", b"200 OK", b"\r\n\r\n[1]"),
         (chunked % b"v1/models/echo:predict", b"200 OK", b'\r\n\r\n{"predictions":[1]}'),

@@ -143,6 +143,8 @@ class Client:
         if end < 0 or end > MAX_HEAD:
             if len(self._in) > MAX_HEAD:
                 self._refuse(Problem(431, f"the request's head is larger than {MAX_HEAD} bytes"))
+            elif b"\n\n" in self._in:
+                self._refuse(Problem(400, "the lines of the request's head end with LF: HTTP ends them with CRLF"))
             return False
         self._head = _parse_head_again(bytes(self._in[:end]))
         self._body_at = end + len(END)
