@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import urllib.request
@@ -11,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.projects import copy_project
 from tests.integration.tiny_workspace import free_port
 
 # A machine that does much else at once takes minutes for what else takes one.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
 PROJECT = "projects/finance_income_prediction"
 LEAST_ACCURACY = 0.84
 MODELS = ("catBoost", "logisticRegression", "randomForest", "xgBoost")
@@ -34,12 +33,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """The income project in a workspace of its own, with nothing made yet."""
-    root = tmp_path / "workspace"
-    unwanted = shutil.ignore_patterns("data", "models", "__pycache__", "all")
-    for name in ("builders", "common_utils", "utils", PROJECT):
-        shutil.copytree(ROOT / name, root / name, ignore=unwanted)
-    shutil.copy(ROOT / "projects" / "recipes.mk", root / "projects")
-    return root
+    return copy_project(PROJECT, tmp_path / "workspace")
 
 
 @pytest.fixture

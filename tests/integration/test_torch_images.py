@@ -3,7 +3,6 @@
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.projects import copy_project
 from tests.integration.tiny_workspace import free_port
 from tests.integration.uploads import post_form
 from tests.integration.uv_environments import find_cpu_torch
@@ -18,7 +18,6 @@ from tests.integration.uv_environments import find_cpu_torch
 # A machine that does much else at once takes minutes for what else takes one.
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 
-ROOT = Path(__file__).parents[2]
 PROJECT = "projects/mnist"
 # Six seconds on two cores: enough to recognise clear digits.
 PAYLOAD = {"$ref": "data/mnist.npz", "model_name": "mnist_cnn", "N": 200}
@@ -36,12 +35,7 @@ def engine_name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """The mnist project in a workspace of its own, with nothing made yet."""
-    root = tmp_path / "workspace"
-    unwanted = shutil.ignore_patterns("data", "models", "__pycache__", "all")
-    for name in ("builders", "common_utils", "utils", PROJECT):
-        shutil.copytree(ROOT / name, root / name, ignore=unwanted)
-    shutil.copy(ROOT / "projects" / "recipes.mk", root / "projects")
-    return root
+    return copy_project(PROJECT, tmp_path / "workspace")
 
 
 @pytest.fixture
