@@ -1,6 +1,9 @@
-"""This repository's own projects, in workspaces of their own."""
+"""This repository's own projects, in workspaces of their own, and the variables to run its commands with there."""
 
+import os
 import shutil
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -13,3 +16,9 @@ def copy_project(project: str, root: Path) -> Path:
         shutil.copytree(ROOT / name, root / name, ignore=unwanted)
     shutil.copy(ROOT / "projects" / "recipes.mk", root / "projects")
     return root
+
+
+def command_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables `environ`, with our commands on PATH and nothing of a make that runs the tests."""
+    kept = {name: value for name, value in environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return {**kept, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}

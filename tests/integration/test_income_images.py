@@ -3,14 +3,13 @@
 import json
 import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.projects import copy_project
+from tests.integration.projects import command_environ, copy_project
 from tests.integration.tiny_workspace import free_port
 
 # A machine that does much else at once takes minutes for what else takes one.
@@ -39,12 +38,11 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.fixture
 def make(workspace: Path, engine, environ: dict[str, str]) -> Make:
     """Run a target of the project, and return what it printed."""
-    own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    kept = {name: value for name, value in environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    own = command_environ(environ)
 
     def run(target: str, *variables: str) -> str:
         command = ["make", "--no-print-directory", "-C", str(workspace / PROJECT), target, "ENGINE=docker", *variables]
-        done = subprocess.run(command, env=kept | own, capture_output=True, text=True, timeout=900)
+        done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{target}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done.stdout
 

@@ -2,15 +2,13 @@
 
 import base64
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.projects import copy_project
+from tests.integration.projects import command_environ, copy_project
 from tests.integration.tiny_workspace import free_port
 from tests.integration.uploads import post_form
 from tests.integration.uv_environments import find_cpu_torch
@@ -41,14 +39,11 @@ def workspace(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(workspace: Path, engine, environ: dict[str, str]) -> Command:
     """Run a command in a folder of the workspace, and return what it printed."""
-    own = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "MODELYARD_ENGINE": "docker"}
+    own = {**command_environ(environ), "MODELYARD_ENGINE": "docker"}
     own |= {} if "MODELYARD_DATA" in environ else {"MNIST_MIRRORS": ""}
-    kept = {name: value for name, value in environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
 
     def run(folder: str, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=workspace / folder, env=kept | own, capture_output=True, text=True, timeout=900
-        )
+        done = subprocess.run(command, cwd=workspace / folder, env=own, capture_output=True, text=True, timeout=900)
         assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}\n{done.stderr[-4000:]}"
         return done.stdout
 

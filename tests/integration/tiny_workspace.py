@@ -5,7 +5,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any
 from modelyard.codegen.scaffold import init_workspace, new_project
 from modelyard.workspace import ModelDirectory, Workspace
 from tests.conftest import write_files
+from tests.integration.projects import command_environ
 
 TRAIN = '''\
 import hashlib
@@ -153,16 +153,13 @@ class Tiny:
 @contextmanager
 def tiny_workspace(folder: Path) -> Iterator[Tiny]:
     """Make the workspace by `modelyard init` in a folder; stop in the end what still runs."""
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     (folder / "tmp").mkdir()
     own = {
         "MODELYARD_HOME": str(folder / "home"),
         "MODELYARD_ENGINE": "local",
-        "PATH": tools,
         "TMPDIR": str(folder / "tmp"),
     }
-    kept = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    tiny = Tiny(init_workspace(folder / "work space"), {**kept, **own})
+    tiny = Tiny(init_workspace(folder / "work space"), {**command_environ(os.environ), **own})
     yield tiny
     tiny.stop_all()
 
