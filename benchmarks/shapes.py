@@ -18,15 +18,17 @@ if TYPE_CHECKING:
 
 FOUR = ("lr", "rf", "xgb", "cat")
 MANY = 50
+PAUSE = 0.002  # about what lies between two calls of a worker that 16 clients load
 SETTLING = 5.0  # the worker that came first is replaced by a fork
 # Times the function alone, in the environment of the model, as many threads as a worker gets.
 _BARE = """
 import json, sys, time
 from adult import predict
 rows = json.load(open(sys.argv[2]))["instances"]
-count = int(sys.argv[3])
+count, pause = int(sys.argv[3]), float(sys.argv[4])
 taken = []
 for number in range(400):
+    time.sleep(pause)
     at = number * count % (len(rows) - count)
     body = json.dumps({"instances": rows[at : at + count]})
     started = time.perf_counter()
@@ -118,6 +120,7 @@ def measure_calls(bench: "Bench") -> Mapping[str, float]:
                 "rows a call": rows / calls,
                 "ms a call": seconds / calls * 1e3,
                 "ms bare": time_bare(bench, model, round(rows / calls)),
+                "ms bare, after a pause": time_bare(bench, model, round(rows / calls), pause=PAUSE),
                 "ms between calls": (elapsed - seconds) / calls * 1e3,
                 "rows/s inside calls": rows / seconds,
             }
@@ -134,11 +137,11 @@ SHAPES = {
 }
 
 
-def time_bare(bench: "Bench", name: str, rows: int = 1) -> float:
-    """The median milliseconds of the function alone, for so many rows."""
+def time_bare(bench: "Bench", name: str, rows: int = 1, *, pause: float = 0.0) -> float:
+    """The median milliseconds of the function alone, for so many rows, with so many seconds between calls."""
     instances = bench.folder / "bare.json"
     instances.write_text(json.dumps({"instances": bench.rows}))
-    return float(bench.run_python(_BARE, name, str(instances), str(rows)))
+    return float(bench.run_python(_BARE, name, str(instances), str(rows), str(pause)))
 
 
 def read_calls() -> tuple[float, float, float]:
