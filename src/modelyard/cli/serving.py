@@ -95,6 +95,7 @@ def serve_command(
         variant=variant,
         limits=limits,
     )
+    loads_soon = {"PRELOAD": "always"} if watches and "PRELOAD" not in subject.environment else {}
     request = ServeRequest(
         build=build,
         host=host,
@@ -102,7 +103,7 @@ def serve_command(
         name=name,
         model_name=model_name,
         timeout=timeout,
-        environment={"PRELOAD": "always", **parse_variables(variables)} if watches else parse_variables(variables),
+        environment={**loads_soon, **parse_variables(variables)},
     )
     opened = settings.open_engine(engine)
     container = serve(request, opened, console)
