@@ -8,9 +8,9 @@ workers as people write it, and MLServer with adaptive batching where it can be 
 a function that returns its input, beside plain Flask that does nothing. Figures on a shared machine are noisy: each is
 the median of the rounds, the peers take turns within a round, and what counts are the ratios.
 
-With `--shapes`, other figures in their place: `one` connection's latency above the bare function's and beside Flask's,
-the `memory` of four models beside Flask's (proportional set sizes), fifty `routes`, and how a worker's time is shared
-between its `calls` and what lies between them.
+With `--shapes`, other figures in their place: `one` connection's latency above the bare function's, beside Flask's and
+that of a mere relay to a process of the model's own, the `memory` of four models beside Flask's (proportional set
+sizes), fifty `routes`, and how a worker's time is shared between its `calls` and what lies between them.
 
 The environments are made once, by uv, in ~/.cache/modelyard-benchmarks.
 """
@@ -44,7 +44,7 @@ PACKAGES = {
     "mlserver": ["mlserver", "uvloop<0.22", "scikit-learn", "pandas", "xgboost-cpu"],
 }
 CALM = 1.0  # what the last load left in a peer's queue is answered before the next begins
-PORTS = {"daemon": 5981, "flask": 5982, "mlserver": 5983}
+PORTS = {"daemon": 5981, "flask": 5982, "mlserver": 5983, "relay": 5986}
 
 
 def main() -> None:
@@ -164,6 +164,10 @@ class Bench:
             "mlserver", [CACHE / "mlserver" / "bin" / "mlserver", "start", root], {"PYTHONPATH": str(PEERS)}
         )
 
+    def start_relay(self, model: str) -> subprocess.Popen[bytes]:
+        """A relay that does nothing else, with one model."""
+        return self.start("relay", [python("models"), PEERS / "relay.py", model, str(PORTS["relay"])], {})
+
     def start(self, name: str, command: Sequence[str | Path], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a server in a process group of its own."""
         log = (self.folder / f"{name}.log").open("ab")
@@ -197,8 +201,8 @@ class Bench:
                     raise SystemExit(f"{peer} does not answer: {error}\n{log}") from None
                 time.sleep(0.1)
 
-    def load(self, peer: str, model: str, connections: int) -> dict[str, float]:
-        """Have wrk load one server."""
+    def load(self, peer: str, model: str, connections: int, *, seconds: int | None = None) -> dict[str, float]:
+        """Have wrk load one server, for as long as it is told to, or as each run takes."""
         url, bodies = self.target(peer, model)
         script = self.folder / "wrk.lua"
         quoted = ",\n".join(f"[==[{body.decode()}]==]" for body in bodies)
@@ -211,8 +215,8 @@ class Bench:
             "    latency:percentile(50), latency:percentile(99),\n"
             "    summary.errors.status + summary.errors.timeout + summary.errors.read + summary.errors.connect))\nend\n"
         )
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--timeout", "10s", "-s", str(script), url]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        options = ["-t1", f"-c{connections}", f"-d{seconds or self.seconds}s", "--timeout", "10s", "-s", str(script)]
+        done = subprocess.run(["wrk", *options, url], capture_output=True, text=True, check=True)
         found = re.search(r"FIGURES (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
         assert found, done.stdout
         requests, duration, p50, p99, errors = map(int, found.groups())

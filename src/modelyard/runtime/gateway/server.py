@@ -91,12 +91,12 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self._stop_accepting()
             for key, events in self.selector.select(0 if self._done else _TICK):
                 key.data(events)
-            for _ in range(len(self._done)):
-                self._done.popleft()()
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + _TICK
                 self._tick(now)
+            for _ in range(len(self._done)):
+                self._done.popleft()()
             self.hot.flush()
             if self.is_stopping and (not self.clients or now >= stop_at):
                 return
