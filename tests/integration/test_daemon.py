@@ -179,6 +179,7 @@ def test_requests_of_other_forms_of_http_are_answered_as_its_rfcs_say(start_pair
     daemon = start_pair().wait_ready()
     chunked = b"POST /%b HTTP/1.2\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1]\r\n0\r\n\r\n"
     upgrade = b"Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket"
+    expecting = b"POST /%b HTTP/1.1\r\nHost: x\r\nExpect: a-miracle\r\nContent-Length: 3\r\n\r\n[1]"
     for data, status, ending in (
         (b"POST /echo HTTP/1.1\r\nContent-Length: 3\r\n\r\n[1]", b"400 Bad Request", b"no Host header"),
         (b"GET /livez HTTP/1.1\r\nHost: a@b/c\r\n\r\n", b"400 Bad Request", b"names no host: 'a@b/c'"),
@@ -192,6 +193,11 @@ def test_requests_of_other_forms_of_http_are_answered_as_its_rfcs_say(start_pair
         (b"GET /livez HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"x" * 10_000), b"200 OK", b'{"live":true}'),
         (b"GET /livez?%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * 5_000), b"200 OK", b'{"live":true}'),
         (b"GET /livez?%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * 9_000), b"414 ", b"address is too long"),
+        (expecting % b"echo", b"417 Expectation Failed", b"nothing but 100-continue"),
+        (expecting % b"v1/models/echo:predict", b"417 Expectation Failed", b"nothing but 100-continue"),
+        (expecting.replace(b"1.1", b"1.0") % b"echo", b"200 OK", b"\r\n\r\n[1]"),
+        (chunked.replace(b"chunked", b"gzip, chunked") % b"echo", b"501 Not Implemented", b"no other transfer coding"),
+        (chunked.replace(b"chunked", b"br, chunked") % b"echo", b"501 Not Implemented", b"no other transfer coding"),
     ):
         answer = send(daemon, data)
         assert answer.startswith(b"HTTP/1.1 %b" % status), (data, answer)
@@ -276,6 +282,43 @@ def test_a_function_that_changes_the_folder_hides_no_test_instances(start_daemon
     daemon = start_daemon(files, ROUTES="move:predict:move,double:predict:double").wait_ready()
     described = {route["route"]: route["batching"] for route in daemon.request("GET", "/routes")[1]["routes"]}
     assert described["double"] == "on"
+
+
+def test_routes_tells_of_batching_that_ends_while_serving(start_daemon: StartDaemon) -> None:
+    source = """
+        import os, time
+        def run(msg):
+            time.sleep(0.02)
+            rows = msg.payload["instances"]
+            return {"doubled": [2 * row for row in rows], "rows": len(rows) if os.path.exists("counts") else None}
+    """
+    files = {
+        "predict.py": source,
+        "instances.json": '{"instances": [1, 2, 3]}',
+        APPLICATION_FILE: format_application(
+            Application(
+                name="m", kind="predict", models=(Model(name="m", routes=("run",), instances="instances.json"),)
+            )
+        ),
+    }
+    daemon = start_daemon(files, ROUTES="run:predict:run").wait_ready()
+    describe = lambda: daemon.request("GET", "/routes")[1]["routes"][0]["batching"]  # noqa: E731
+    assert describe() == "on"
+    (daemon.root / "counts").touch()
+    answers: list[Any] = []
+    ask = lambda: answers.append(daemon.post("run", {"instances": [4]}))  # noqa: E731
+
+    def is_off() -> bool:
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return bool(describe() == "off: $.rows, which stayed the same, has changed, while serving")
+
+    wait_until(is_off)
+    assert "m: requests of run share no more calls: $.rows" in daemon.log
+    assert all(answer == (200, {"doubled": [8], "rows": 1}) for answer in answers)
 
 
 def test_a_model_of_thousands_of_files_is_followed_and_served(start_daemon: StartDaemon) -> None:

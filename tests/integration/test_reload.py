@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
+from modelyard.runtime.status import read_status
 from tests.integration.daemons import Daemon, StartDaemon, starting_daemons, wait_until
 
 pytestmark = pytest.mark.integration
@@ -260,6 +261,29 @@ def test_several_workers_of_a_model_share_its_requests(start_daemon: StartDaemon
     assert len(seen) == 3
     os.kill(next(iter(seen)), signal.SIGKILL)
     assert daemon.stop() == 0
+
+
+def test_what_a_reload_refused_is_not_served_after_a_crash_while_another_worker_serves(
+    start_daemon: StartDaemon,
+) -> None:
+    daemon = start(start_daemon, WORKERS="2", PRELOAD="0")
+    put(daemon, '{"scale": null}')
+    wait_until(lambda: about(daemon)["reload_failures"] == 1)
+    refused = daemon.log.count("TypeError")
+    os.kill(daemon.post("grow", 0)[1], signal.SIGKILL)
+    wait_until(lambda: daemon.log.count("TypeError") > refused)
+    assert [daemon.post("run", {"instances": [[3]]}) for _ in range(8)] == [(200, {"scaled": [6]})] * 8
+    put(daemon, '{"scale": 5}')
+    wait_until(lambda: about(daemon)["reloads"] == 1)
+    assert [daemon.post("run", {"instances": [[3]]}) for _ in range(8)] == [(200, {"scaled": [15]})] * 8
+
+
+def test_a_worker_that_crashes_onto_a_new_binary_leaves_no_other_with_the_old_one(start_daemon: StartDaemon) -> None:
+    daemon = start(start_daemon, WORKERS="2", PRELOAD="0")
+    put(daemon, '{"scale": 5, "load_seconds": 0}')
+    os.kill(read_status(daemon.run_dir)["m"].pids[1], signal.SIGKILL)
+    wait_until(lambda: about(daemon)["reloads"] == 1)
+    assert [daemon.post("run", {"instances": [[3]]}) for _ in range(8)] == [(200, {"scaled": [15]})] * 8
 
 
 def about_route(daemon: Daemon, route: str) -> dict[str, Any]:

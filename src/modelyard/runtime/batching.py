@@ -6,7 +6,8 @@ are those of single ones. Where that does not hold, it raises UnsafeError with t
 own call.
 
 Requests share a call when their rows are of kinds that were verified: the same JSON types at the same places. So a row
-that would turn a column of integers into one of floats, or of objects, never meets other clients' rows.
+that would turn a column of integers into one of floats, or of objects, never meets other clients' rows. A whole number
+stands for a float where that was tried, and changed nothing.
 """
 
 from __future__ import annotations
@@ -39,12 +40,17 @@ class Constant:
 
 
 class Plan:
-    """What was verified of one function: the form of its answers, and the kinds of rows."""
+    """What was verified of one function: the form of its answers, and the kinds of rows.
 
-    def __init__(self, *, form: Any, kinds: Sequence[Hashable], others: Mapping[str, Any]) -> None:
+    Rows of the kinds in `lenient` may have whole numbers in place of floats.
+    """
+
+    def __init__(
+        self, *, form: Any, kinds: Sequence[Hashable], others: Mapping[str, Any], lenient: Sequence[Hashable] = ()
+    ) -> None:
         self.form = form
+        self.lenient = tuple(lenient)
         self._others = dict(others)
-        self._kinds = tuple(kinds)
         self._known: dict[Hashable, Hashable | None] = {kind: kind for kind in kinds}
 
     def find_kind(self, payload: Any) -> Hashable | None:
@@ -75,7 +81,7 @@ class Plan:
         try:
             return self._known[kind]
         except KeyError:
-            fitting = next((verified for verified in self._kinds if _fits(kind, verified)), None)
+            fitting = next((verified for verified in self.lenient if _fits(kind, verified)), None)
             if len(self._known) < _KINDS_KEPT:
                 self._known[kind] = fitting
             return fitting
@@ -105,7 +111,8 @@ def learn(call: Call, payload: Any, *, size: int, tolerance: float) -> Plan:
     plans = [_learn_kind(ask, rows, others, size=size, tolerance=tolerance) for rows in groups]
     if any(not _is_same_form(plan.form, plans[0].form) for plan in plans):
         raise UnsafeError("the form of the answer depends on the types in a row")
-    return Plan(form=plans[0].form, kinds=[kind_of(rows[0]) for rows in groups], others=others)
+    lenient = [kind for plan in plans for kind in plan.lenient]
+    return Plan(form=plans[0].form, kinds=[kind_of(rows[0]) for rows in groups], others=others, lenient=lenient)
 
 
 def kind_of(value: Any) -> Hashable:
@@ -170,7 +177,32 @@ def _learn_kind(ask: Call, rows: Sequence[Any], others: Mapping[str, Any], *, si
     many = list(islice(cycle(range(len(rows))), max(size, 2)))
     for order in ([0, 1], [1, 0], [index % len(rows) for index in range(3)], many, many[::-1]):
         _verify(plan, ask([rows[index] for index in order]), [singles[index] for index in order], tolerance=tolerance)
+    whole = make_whole(first)
+    if kind_of(whole) != kind_of(first) and _answers_alike(plan, ask, whole, rows[1], singles[1], tolerance=tolerance):
+        plan.lenient = (kind_of(first),)
     return plan
+
+
+def _answers_alike(plan: Plan, ask: Call, whole: Any, row: Any, single: Any, *, tolerance: float) -> bool:
+    """Tell whether `whole`, which has integers in place of floats, is answered beside `row` as it is alone."""
+    try:
+        _verify(plan, ask([whole, row]), [ask([whole]), single], tolerance=tolerance)
+    except (Exception, SystemExit):  # UnsafeError, or the function refuses it
+        return False
+    return True
+
+
+def make_whole(row: Any) -> Any:
+    """The row with its floats made integers, none of them 0.
+
+    >>> make_whole([1.5, "a", {"b": 0.25}])
+    [1, 'a', {'b': 1}]
+    """
+    if isinstance(row, float):
+        return int(row) or 1
+    if isinstance(row, list):
+        return [make_whole(value) for value in row]
+    return {key: make_whole(value) for key, value in row.items()} if isinstance(row, dict) else row
 
 
 def _verify(plan: Plan, answer: Any, singles: Sequence[Any], *, tolerance: float) -> None:

@@ -65,6 +65,8 @@ class ModelProcess(Process):
         """What the model was loaded from: paths, and the files' stamps at that time."""
         self.answered: tuple[str, ...] = ()
         """The routes that answer the test instances."""
+        self.must_answer: tuple[str, ...] = ()
+        """The routes that have to, else it fails to load; a predecessor's go first."""
         self.is_retired = False
         self.end_by = NEVER
         self._forks = forks
@@ -207,7 +209,7 @@ class ModelProcess(Process):
             "routes": self._routes,
             "path": None if self._model.path == "." else self._model.path,
             "socket": str(self.socket),
-            "must_answer": self._predecessor.answered if self._predecessor else [],
+            "must_answer": self._predecessor.answered if self._predecessor else self.must_answer,
             "queue": settings.queue_size,
             "max_body": settings.max_body,
             "instances": str(self._site.root / self._model.instances) if self._model.instances else None,
@@ -253,6 +255,10 @@ class ModelProcess(Process):
             if self._forks is not None:
                 self._forks.learn(news["modules"])
             log.info("%s: ready in %.2f s", self.status.name, seconds, extra=fields(model=self.status.name))
+        elif news["state"] == "unbatched":
+            route, reason = news["route"], news["reason"]
+            self.status = replace(self.status, unbatched={**self.status.unbatched, route: reason})
+            log.warning("%s: requests of %s share no more calls: %s", self.status.name, route, reason)
         else:
             self.status = replace(self.status, state="failed", reason=str(news["reason"]))
 

@@ -86,6 +86,7 @@ class ModelWorkers:
         best = min(statuses, key=lambda status: order.index(status.state), default=unloaded)
         return replace(
             best,
+            unbatched={**best.unbatched, **self._find_unbatched()},
             restarts=sum(process.status.restarts for process in self._serving),
             workers=len(self._sockets),
             pids=[process.popen.pid for process in self.processes if process.popen],
@@ -93,6 +94,14 @@ class ModelWorkers:
             reload_failures=self._reload_failures,
             reload_error=self._reload_error,
         )
+
+    def _find_unbatched(self) -> dict[str, str]:
+        """By route, why one of them, or more, shares no calls."""
+        each = [process.status.unbatched for process in self._find_ready()]
+        return {route: why for unbatched in each for route, why in unbatched.items() if why is not None}
+
+    def _find_ready(self) -> list[ModelProcess]:
+        return [process for process in self._serving if process.status.state == "ready"]
 
     def reload(self, why: str) -> None:
         """Load the model again beside the old one; where that is under way, begin anew."""
@@ -118,6 +127,8 @@ class ModelWorkers:
         """Deal with the end of one of them."""
         if process in self._serving:
             process.handle_exit(code, is_stopping=is_stopping)
+            # What a reload refused is not served after a crash either, as long as another one serves.
+            process.must_answer = next((one.answered for one in self._find_ready()), ())
             return
         process.handle_exit(code, is_stopping=True)
         if process in self._retiring:
@@ -180,7 +191,8 @@ class ModelWorkers:
             return
         self._reload_failures += 1
         self._reload_error = process.status.reason or "it ended while loading"
-        self._tell(logging.ERROR, f"could not be loaded again: {self._reload_error}; the old one serves on")
+        left = "the old one serves on" if self._find_ready() else "the old one serves neither"
+        self._tell(logging.ERROR, f"could not be loaded again: {self._reload_error}; {left}")
         self._drop_candidates()
         self._answer_operators(self._reload_error)
 
@@ -218,13 +230,13 @@ class ModelWorkers:
 
     def _follow_files(self) -> None:
         """Reload when a file that the model was loaded from has changed, and has stayed so for a moment."""
-        if self._candidates or not self._serving or not all(one.status.state == "ready" for one in self._serving):
+        if self._candidates or not self._find_ready():
             return
-        loaded = {path: stamp for process in self._serving for path, stamp in process.files.items()}
-        now = {path: take_stamp(path) for path in loaded}
-        if now != loaded and now == self._seen and now != self._tried:
+        loaded = [item for process in self._serving for item in process.files.items()]
+        now = {path: take_stamp(path) for path in dict(loaded)}
+        changed = {Path(path).name: None for path, stamp in loaded if stamp != now[path]}
+        if changed and now == self._seen and now != self._tried:
             self._tried = now
-            changed = [Path(path).name for path in now if now[path] != loaded[path]]
             self.reload(f"{', '.join(changed)} changed")
         self._seen = now
 

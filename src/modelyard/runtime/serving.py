@@ -46,10 +46,9 @@ class Route:
     def count_mismatch(self, error: MismatchError) -> None:
         """Stop sharing calls when their answers keep having another form than at warm-up."""
         self._mismatches += 1
-        if self._mismatches >= _MISMATCHES and self.plan is not None:
+        if self._mismatches >= _MISMATCHES:
             self.plan = None
             self.unbatched = f"{error}, while serving"
-            print(f"requests share no more calls: {self.unbatched}", flush=True)
 
 
 class Decoded:
@@ -73,17 +72,19 @@ class Server:
         running: Callable[[float], AbstractContextManager[None]],
         count_call: Callable[[str, int, float], None],
         show_taken: Callable[[Sequence[int]], None],
+        tell_unbatched: Callable[[str, str], None],
     ) -> None:
         """`running(seconds)` is entered while a model computes, for so long at most.
 
         `count_call` gets a call's route, requests and seconds; `show_taken` the numbers of the requests that a call is
-        begun for.
+        begun for; `tell_unbatched` the route whose requests share no more calls, and why.
         """
         self._inbox = inbox
         self._routes = routes
         self._running = running
         self._count_call = count_call
         self._show_taken = show_taken
+        self._tell_unbatched = tell_unbatched
         self._shared = 1
         self._ended = 0.0
 
@@ -138,6 +139,8 @@ class Server:
             return plan.split(answer, [one.count for one in batch])
         except MismatchError as error:
             route.count_mismatch(error)
+            if route.unbatched is not None:
+                self._tell_unbatched(batch[0].job.header["route"], route.unbatched)
         except BaseException:
             # One of them is bad, or the model fails for all: called singly, each gets its own answer.
             pass

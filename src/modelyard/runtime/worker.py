@@ -54,7 +54,8 @@ def main(settings: Mapping[str, Any]) -> int:
     Two descriptors are inherited: `control` (a socket that takes lines of JSON; its end is the order to stop) and
     `clock` (a file that shows when the running call has to end). One that `is_first` tells what it has imported.
     """
-    _settle_in(settings)
+    root = Path.cwd()
+    _settle_in(settings, root)
     control = socket.socket(fileno=settings["control"])
     control.set_inheritable(False)
     counts = WorkerCounts(counts_path(Path(settings["socket"])), [route for route, _, _ in settings["routes"]])
@@ -65,10 +66,10 @@ def main(settings: Mapping[str, Any]) -> int:
     try:
         with following_files(Path("models")) as files:
             functions = load_functions(settings["routes"])
-        routes = {route: make_route(route, function, settings, clock) for route, function in functions.items()}
+        routes = {route: make_route(route, function, settings, clock, root) for route, function in functions.items()}
     except BaseException as error:
         print(format_trace(error), file=sys.stderr, flush=True)
-        report(control, state="failed", reason=describe_failure(error))
+        report(control, state="failed", reason=describe_failure(error, root))
         return LOAD_FAILED
     settle_memory()
     taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
@@ -85,7 +86,11 @@ def main(settings: Mapping[str, Any]) -> int:
         answers={name: route.answer_schema for name, route in routes.items()},
     )
     publish_metrics(functions, Path(settings["socket"]))
-    Server(inbox, routes, clock.running, counts.count_call, taken.show).run()
+
+    def tell_unbatched(route: str, reason: str) -> None:
+        report(control, state="unbatched", route=route, reason=reason)
+
+    Server(inbox, routes, clock.running, counts.count_call, taken.show, tell_unbatched).run()
     end_by_force(after=_LAST_WORDS)
     return 0
 
@@ -153,15 +158,17 @@ def publish_metrics(functions: Mapping[str, Function], path: Path) -> None:
             function.metrics.publish(metrics_path(path, os.getpid(), route), labels)
 
 
-def make_route(name: str, function: Function, settings: Mapping[str, Any], clock: Clock) -> Route:
+def make_route(name: str, function: Function, settings: Mapping[str, Any], clock: Clock, root: Path) -> Route:
     """Warm the function up with the test instances, and learn whether its requests may share calls."""
 
-    def call(payload: Any) -> Any:
-        return json.loads(to_json_bytes(function(Message(payload))))
+    def call(payload: Any, **about: str) -> Any:
+        return json.loads(to_json_bytes(function(Message(payload, **about))))
 
     def call_timed(payload: Any) -> Any:
+        """Call as for one request: an answer that tells which can't be shared."""
         with clock.running(timeout):
-            return call(payload)
+            number = os.urandom(16).hex()
+            return call(payload, request_id=number, traceparent=f"00-{number}-{number[:16]}-00")
 
     limits = {"size": {}, "wait": {}, "tolerance": 0.0, **settings.get("batch", {})}
     size, timeout = limits["size"].get(name, 1), settings.get("timeout", {}).get(name, float("inf"))
@@ -177,7 +184,7 @@ def make_route(name: str, function: Function, settings: Mapping[str, Any], clock
         if name in settings.get("must_answer", ()):
             raise
         route.fails = True
-        route.unbatched = f"the test instances fail: {describe_failure(error)}"
+        route.unbatched = f"the test instances fail: {describe_failure(error, root)}"
     return route
 
 
@@ -225,14 +232,14 @@ def parse_body(body: bytes) -> Any:
     return from_json_bytes(body)
 
 
-def describe_failure(error: BaseException) -> str:
-    """One line: the exception, and the last line of the application's own code that it came through."""
+def describe_failure(error: BaseException, root: Path) -> str:
+    """One line: the exception, and the last line of the application's own code, in `root`, that it came through."""
     import traceback
 
     text = f"{type(error).__name__}: {say(error)}".rstrip(": ").replace("\n", " ")
-    root = f"{Path.cwd()}{os.sep}"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(root)]
-    return f"{text} ({own[-1].filename[len(root) :]}:{own[-1].lineno})" if own else text
+    prefix = f"{root}{os.sep}"
+    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(prefix)]
+    return f"{text} ({own[-1].filename[len(prefix) :]}:{own[-1].lineno})" if own else text
 
 
 def listen(path: str) -> socket.socket:
@@ -279,17 +286,16 @@ class Clock:
             ALARM.pack_into(self._memory, 0, 0.0, 0.0)
 
 
-def _settle_in(settings: Mapping[str, Any]) -> None:
-    """Put the application root first on sys.path, and leave stopping to the supervisor."""
+def _settle_in(settings: Mapping[str, Any], root: Path) -> None:
+    """Put the application's root first on sys.path, and leave stopping to the supervisor."""
     signal.signal(signal.SIGTERM, lambda *_: None)  # systemd sends it to every process at once
     _let_forks_end()
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=False)
     os.environ.pop("PYTHONSAFEPATH", None)
-    root = str(Path.cwd())
-    sys.path[:] = [root, *(entry for entry in sys.path if entry not in ("", root))]
+    sys.path[:] = [str(root), *(entry for entry in sys.path if entry not in ("", str(root)))]
     if settings["path"]:
-        sys.path.append(str(Path(root, settings["path"])))
+        sys.path.append(str(root / settings["path"]))
     sys.argv = [sys.argv[0]]
 
 

@@ -296,6 +296,39 @@ def test_a_thread_that_the_model_has_started_does_not_keep_a_worker_that_is_to_e
     assert running.process.wait(10) == 0
 
 
+def test_an_answer_that_holds_the_request_s_id_is_not_shared(start_worker: Any) -> None:
+    source = """
+        def plain(msg): return [2 * row for row in msg.payload["instances"]]
+        def named(msg): return {"id": msg.request_id, "doubled": plain(msg)}
+        def traced(msg): return {"trace": msg.traceparent, "doubled": plain(msg)}
+    """
+    running = start_worker(
+        source,
+        "plain",
+        "named",
+        "traced",
+        files={"instances.json": '{"instances": [1, 2, 3]}'},
+        instances="instances.json",
+        batch={"size": {"plain": 8, "named": 8, "traced": 8}, "tolerance": 0.0},
+    )
+    differs = "the same test instance is answered differently when it is sent again"
+    assert running.news()["unbatched"] == {"plain": None, "named": differs, "traced": differs}
+
+
+def test_a_model_whose_working_folder_is_gone_is_served_and_its_failures_are_placed(
+    start_worker: Any, tmp_path: Path
+) -> None:
+    source = """
+        import os, tempfile
+        with tempfile.TemporaryDirectory() as folder:
+            os.chdir(folder)
+        def run(msg): raise KeyError("x")
+    """
+    instances = tmp_path / "instances.json"
+    running = start_worker(source, "run", files={"instances.json": "1"}, instances=str(instances))
+    assert running.news()["unbatched"] == {"run": "the test instances fail: KeyError: 'x' (predict.py:5)"}
+
+
 def test_an_exception_that_cannot_be_told_ends_nothing(start_worker: Any, tmp_path: Path) -> None:
     source = """
         class Odd(ValueError):

@@ -130,6 +130,20 @@ def test_a_whole_number_may_stand_for_a_float_only() -> None:
     assert plan.find_kind({"instances": [[1, 2, "z"]]}) == plan.find_kind({"instances": ROWS}) == kind_of(ROWS[0])
 
 
+@pytest.mark.parametrize("refuses", [True, False])
+def test_no_whole_number_stands_for_a_float_where_that_is_answered_otherwise_alone(refuses: bool) -> None:
+    def by_array(payload: Any) -> list[str]:
+        values = [row[0] for row in payload["instances"]]
+        are_whole = all(isinstance(value, int) for value in values)
+        if are_whole and refuses:
+            raise TypeError("expected floats but found integers")
+        return [str(value if are_whole else float(value)) for value in values]
+
+    plan = verify(by_array, {"instances": [[0.5], [1.5]]})
+    assert plan.find_kind({"instances": [[2.5]]}) is not None
+    assert plan.find_kind({"instances": [[2]]}) is None
+
+
 def test_other_fields_must_be_those_of_the_test_instances() -> None:
     plan = verify(score, {"instances": ROWS, "threshold": 1})
     assert plan.find_kind({"instances": ROWS, "threshold": 1}) is not None
