@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
 
-INCOME = {"instances": [[25, "Private", 226802, "11th", 0.5], [38, "Private", 89814, "HS-grad", 0.25]]}
+INCOME = {"instances": [[25, "Private", 226802, "11th", 0.5], [38, "Private", 12345678901234567890, "HS-grad", 1.0]]}
 PREDICT = '''
     """Answers about tables and pictures, with the standard library alone."""
 

@@ -79,6 +79,26 @@ def test_single_instances_are_a_click_away(page: Page) -> None:
     assert page.body() == INCOME
 
 
+def test_numbers_are_shown_and_sent_as_they_are_written(page: Page) -> None:
+    page.open()
+    page.all(f"{HERE} .pick button")[2].click()
+    assert '[38, "Private", 12345678901234567890, "HS-grad", 1.0]' in page.here("textarea").get_property("value")
+    page.click("button.primary")
+    assert page.wait_for_answer() == {"predictions": [1], "scores": [0.38]}
+    page.here(".answer summary").click()
+    assert '[[38,"Private",12345678901234567890,"HS-grad",1.0]]' in page.here(".curl").text
+    page.here("textarea").clear()
+    page.here("textarea").send_keys('{"instances": [[1e21]]}')
+    page.click("button.primary")
+    assert page.wait_for_answer(count=2)["predictions"] == [1]
+    assert '"scores": [1e+19]' in page.here(".answer pre").text
+
+
+def test_an_address_that_names_no_route_shows_the_first(page: Page) -> None:
+    page.open("%E0%A4%A")
+    assert [section.get_attribute("data-route") for section in page.all(HERE)] == ["income"]
+
+
 def test_errors_are_shown_as_such(page: Page) -> None:
     page.open()
     field = page.here("textarea")
@@ -94,10 +114,11 @@ def test_errors_are_shown_as_such(page: Page) -> None:
 
 
 def test_everything_works_by_keyboard(page: Page) -> None:
-    page.open()
+    page.open("grey")
     keys = ActionChains(page.driver)
     keys.send_keys(Keys.TAB, Keys.ENTER).perform()  # the skip link
-    assert page.driver.switch_to.active_element.get_attribute("id") == "main"
+    wait_until(lambda: page.driver.switch_to.active_element.get_attribute("id") == "main")
+    assert page.here("h2").text.endswith("/grey")
     page.open()
     page.find('[data-link="grey"]').send_keys(Keys.ENTER)
     wait_until(lambda: page.here("h2").text.endswith("/grey"))  # the page changes on an event that comes later

@@ -12,12 +12,18 @@ function indent(value) {
   return text.replace(/\[\n\s+([^[\]{}]*?)\n\s*\]/g, (_, items) => `[${items.replace(/,\n\s+/g, ", ")}]`);
 }
 
-function parse(text) {
+function parse(text, reviver) {
   try {
-    return JSON.parse(text);
+    return JSON.parse(text, reviver);
   } catch {
     return undefined;
   }
+}
+
+// The same, with every number as it is written: 1.0 and 12345678901234567890 stay so where they are written again.
+function parseExactly(text) {
+  const keep = (_, value, {source}) => typeof value === "number" ? JSON.rawJSON(source) : value;
+  return parse(text, JSON.rawJSON && keep);
 }
 
 function make(name, attributes = {}, text = "") {
@@ -53,6 +59,7 @@ class Panel {
     this.body = this.find("textarea");
     this.token = this.find(".token input");
     this.example = parse(this.body.value);
+    this.exact = parseExactly(this.body.value);
     this.latencies = [];
     this.find("form").addEventListener("submit", (event) => { event.preventDefault(); this.send(); });
     this.find(".repeat").addEventListener("click", () => this.repeat());
@@ -67,7 +74,7 @@ class Panel {
   // A button for each of the test instances.
   offerInstances() {
     const path = this.example?.payload?.instances ? ["payload", "instances"] : ["instances"];
-    const instances = look(this.example, path);
+    const instances = look(this.exact, path);
     if (!Array.isArray(instances) || instances.length < 2) return;
     const pick = this.find(".pick");
     pick.hidden = false;
@@ -79,12 +86,12 @@ class Panel {
       return button;
     };
     const original = this.body.value;
-    const all = offer(`all ${instances.length}`, this.example, `All ${instances.length} test instances`);
+    const all = offer(`all ${instances.length}`, this.exact, `All ${instances.length} test instances`);
     all.addEventListener("click", () => { this.body.value = original; });
     this.press(all);
     instances.slice(0, 12).forEach((instance, index) => {
-      const thumbnail = this.pad?.thumbnail(place(this.example, [...path, index], instance));
-      const button = offer(thumbnail ?? String(index + 1), place(this.example, [...path, index], instance),
+      const thumbnail = this.pad?.thumbnail(place(this.example, [...path, index], look(this.example, [...path, index])));
+      const button = offer(thumbnail ?? String(index + 1), place(this.exact, [...path, index], instance),
         `Test instance ${index + 1}`);
       if (thumbnail) button.addEventListener("click", () => { this.pad.show(thumbnail.src); this.send(); });
     });
@@ -154,7 +161,7 @@ class Panel {
     this.write(`${response.status} ${response.statusText}`, response.ok ? "good" : "bad");
     this.find(".latency").textContent = `in ${format(seconds)}`;
     this.find(".id").textContent = `request ${response.headers.get("X-Request-Id") ?? ""}`;
-    const answer = parse(text);
+    const answer = parseExactly(text);
     this.find(".answer pre").textContent = answer === undefined ? text : indent(answer);
     this.showPredictions(answer?.payload?.predictions ?? answer?.predictions);
     this.find(".curl").textContent = this.command();
@@ -179,9 +186,9 @@ class Panel {
   showPredictions(predictions) {
     const row = this.find(".predictions");
     const simple = Array.isArray(predictions) && predictions.length > 0 && predictions.length <= 10
-      && predictions.every((one) => one !== null && typeof one !== "object");
+      && predictions.every((one) => one !== null && (typeof one !== "object" || one.rawJSON));
     row.hidden = !simple;
-    row.replaceChildren(...(simple ? predictions.map((one) => make("span", {}, String(one))) : []));
+    row.replaceChildren(...(simple ? predictions.map((one) => make("span", {}, String(one.rawJSON ?? one))) : []));
   }
 
   // A bar for each request, the newest on the right, and a line at the median.
@@ -210,7 +217,7 @@ class Panel {
   command() {
     const quote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
     const token = this.token.value ? ` -H 'Authorization: Bearer '"$TOKEN"` : "";
-    const body = parse(this.body.value);
+    const body = parseExactly(this.body.value);
     const data = body === undefined ? this.body.value : JSON.stringify(body);
     return `curl -H 'Content-Type: application/json'${token} -d ${quote(data)} ${new URL(this.route, location.href)}`;
   }
@@ -413,7 +420,7 @@ class Pad {
 const panels = new Map(sections.map((section) => [section.dataset.route, new Panel(section)]));
 
 function choose() {
-  const asked = decodeURIComponent(location.hash.slice(2));
+  const asked = location.hash.slice(2);
   const route = panels.has(asked) ? asked : sections[0]?.dataset.route;
   for (const section of sections) section.hidden = section.dataset.route !== route;
   for (const link of links) {
@@ -461,6 +468,10 @@ async function refresh() {
 
 document.querySelector("#filter")?.addEventListener("input", (event) => {
   for (const link of links) link.parentElement.hidden = !link.textContent.includes(event.target.value.trim());
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the route that is shown
+  document.querySelector("#main").focus();
 });
 window.addEventListener("hashchange", choose);
 document.addEventListener("visibilitychange", refresh);
