@@ -26,6 +26,17 @@ def fields(**values: Any) -> dict[str, Any]:
     return {"fields": values}
 
 
+def escape(text: str) -> str:
+    """Text that stands on one line, whoever wrote it, and moves no terminal's cursor.
+
+    >>> escape("café\\n12:00:00 forged")
+    'café\\\\n12:00:00 forged'
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 class JSONFormatter(logging.Formatter):
     """One JSON object: time, level, logger, message, the record's fields, and the trace of an exception."""
 
@@ -53,5 +64,5 @@ class TextFormatter(logging.Formatter):
         """Format one record."""
         values: dict[str, Any] = dict(getattr(record, "fields", {}))
         trace = values.pop("trace", None)
-        parts = [super().format(record), *(f"{name}={value}" for name, value in values.items())]
+        parts = [super().format(record), *(f"{name}={escape(str(value))}" for name, value in values.items())]
         return "  ".join(parts) + (f"\n{trace}" if trace else "")

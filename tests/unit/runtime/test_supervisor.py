@@ -157,6 +157,11 @@ def test_a_text_log_line_shows_fields_and_a_trace_below() -> None:
     assert TextFormatter().format(record).endswith("failed  request_id=a\nTraceback\n  x")
 
 
+def test_a_text_log_line_stays_one_whatever_a_field_holds() -> None:
+    record = logging.makeLogRecord({"msg": "GET", **fields(path="/é\n12:00:00 ERROR forged\x1b[31m")})
+    assert TextFormatter().format(record).endswith(r"GET  path=/é\n12:00:00 ERROR forged\x1b[31m")
+
+
 def test_a_host_that_does_not_exist_is_said() -> None:
     with pytest.raises(ListenError, match=r"cannot listen on 203\.0\.113\.1:0: Cannot assign"):
         bind(Settings(host="203.0.113.1", port=0))

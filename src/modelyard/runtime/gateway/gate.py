@@ -14,7 +14,7 @@ from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.problems import IS_GONE, cause_of
 from modelyard.runtime.gateway.tracing import Tracer, check_traceparent, find_trace_id
-from modelyard.runtime.logs import fields
+from modelyard.runtime.logs import escape, fields
 from modelyard.runtime.settings import Settings
 
 log = logging.getLogger("modelyard.access")
@@ -104,7 +104,7 @@ class Gate:
         if self._logs_payload and g.route is not None:
             about["payload"] = _show(_read_again(request))
             about["answer"] = _show(response.get_data())
-        log.info("%s %s %s", request.method, request.path, response.status_code, extra=fields(**about))
+        log.info("%s %s %s", request.method, escape(request.path), response.status_code, extra=fields(**about))
 
 
 def _read_again(request: Request) -> bytes:
