@@ -12,22 +12,29 @@ from modelyard.runtime.gateway.exposition import describe, label
 from modelyard.runtime.seldon_metrics import TIMER_BOUNDS
 
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL = re.compile(r"(?!__|le$)[a-zA-Z_][a-zA-Z0-9_]*")
 _TYPES = {"COUNTER": "counter", "GAUGE": "gauge", "TIMER": "histogram"}
 
 
 def render_seldon_metrics(folder: Path) -> Iterator[str]:
     """Write what every worker in the run directory shows; what Prometheus could not read is left out."""
-    families: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    families: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(folder.glob("*.seldon")):
         with suppress(FileNotFoundError):
             for metric in json.loads(path.read_text()):
-                if _NAME.fullmatch(metric["name"]) and all(map(_NAME.fullmatch, metric["labels"])):
-                    families.setdefault((metric["name"], metric["type"]), []).append(metric)
-    for (name, kind), metrics in sorted(families.items()):
-        shown = f"{name.removesuffix('_total')}_total" if kind == "COUNTER" else name
-        yield from describe(shown, _TYPES[kind], "A metric of a Seldon style class.")
+                if _NAME.fullmatch(metric["name"]) and all(map(_LABEL.fullmatch, metric["labels"])):
+                    families.setdefault(_find_name(metric), []).append(metric)
+    for name, metrics in sorted(families.items()):
+        kind = metrics[0]["type"]
+        yield from describe(name, _TYPES[kind], "A metric of a Seldon style class.")
         for metric in metrics:
-            yield from _render(shown, metric)
+            if metric["type"] == kind:
+                yield from _render(name, metric)
+
+
+def _find_name(metric: Mapping[str, Any]) -> str:
+    name: str = metric["name"]
+    return f"{name.removesuffix('_total')}_total" if metric["type"] == "COUNTER" else name
 
 
 def _render(name: str, metric: Mapping[str, Any]) -> Iterator[str]:

@@ -56,6 +56,19 @@ CLASSES = """
             raise OSError("no weights")
 
     made = Double()
+
+    class Odd:
+        def predict(self, X, names):
+            return X
+
+        def metrics(self):
+            return [
+                {"type": "GAUGE", "key": "odd_good", "value": 1, "tags": {"k": "v"}},
+                {"type": "TIMER", "key": "odd_bucket_label", "value": 1, "tags": {"le": "x"}},
+                {"type": "GAUGE", "key": "odd_label", "value": 1, "tags": {"a:b": "c"}},
+                {"type": "COUNTER", "key": "odd_twice", "value": 1},
+                {"type": "GAUGE", "key": "odd_twice_total", "value": 1},
+            ]
 """
 
 
@@ -246,6 +259,15 @@ def test_requests_are_counted_by_route_and_status(serve: Any) -> None:
 def test_seldon_json_lists_the_paths(serve: Any) -> None:
     document = json.loads(serve(FUNCTIONS, *NAMES, default_route="echo").get("/seldon.json").text)
     assert {"/predict", "/api/v1.0/predictions", "/health/status"} <= set(document["paths"])
+
+
+def test_metrics_that_prometheus_could_not_read_are_left_out(serve: Any) -> None:
+    client = serve(CLASSES, "Odd")
+    assert client.post("/Odd", json={"instances": [[1]]}).status_code == 200
+    lines = client.get("/metrics").text.splitlines()
+    families = [line for line in lines if line.startswith("# TYPE odd")]
+    assert families == ["# TYPE odd_good gauge", "# TYPE odd_twice_total counter"]
+    assert len([line for line in lines if line.startswith("odd_twice_total{")]) == 1
 
 
 def test_the_metrics_of_a_class_are_prometheus_metrics(serve: Any) -> None:
