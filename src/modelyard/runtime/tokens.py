@@ -74,7 +74,7 @@ def take_stamp(place: Path) -> tuple[object, ...]:
 def _read_folder(folder: Path) -> Iterator[tuple[str, str, str]]:
     for path in _list_files(folder):
         name = path.relative_to(folder).as_posix().removesuffix(_SUFFIX)
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _read_lines(path)
         found = [(line.strip(), f"{path}:{number}") for number, line in enumerate(lines, 1) if line.strip()]
         if not found:
             raise InputError(f"{path}: holds no token", hint="write one, or remove the file to open the route")
@@ -82,7 +82,7 @@ def _read_folder(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_file(path: Path) -> Iterator[tuple[str, str, str]]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_read_lines(path), 1):
         text = line.strip()
         if not text or text.startswith("#"):
             continue
@@ -90,6 +90,10 @@ def _read_file(path: Path) -> Iterator[tuple[str, str, str]]:
         if not equals:
             raise InputError(f"{path}:{number}: no '='", hint="write route=token")
         yield name.strip(), token.strip(), f"{path}:{number}"
+
+
+def _read_lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
 
 
 def _list_files(folder: Path) -> list[Path]:

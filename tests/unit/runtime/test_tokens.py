@@ -40,6 +40,14 @@ def test_a_route_with_a_token_answers_who_has_it(folder: Path) -> None:
     assert guard.is_open("open")
 
 
+@pytest.mark.parametrize("name", ["tokens", "tokens/rf"])
+def test_a_mark_and_ends_of_lines_that_an_editor_writes_are_no_part_of_a_token(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"\xef\xbb\xbf" + (b"rf=old\r\n" if path.parent == tmp_path else b"old\r\n"))
+    assert load_tokens(tmp_path / "tokens", ROUTES).accept("old", "rf")
+
+
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic b2xkOm5ldw==", "old"])
 def test_no_token_is_401_and_says_what_to_send(folder: Path, authorization: str | None) -> None:
     problem = refusal(Guard(folder, ROUTES), "rf", authorization)
