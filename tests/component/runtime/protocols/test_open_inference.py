@@ -78,6 +78,7 @@ def test_json_texts_carry_what_no_tensor_can() -> None:
         ('{"inputs": [{"name": "x"}]}', "inputs[0].shape is missing"),
         ('{"inputs": [{"name": "x", "shape": 3, "datatype": "FP32"}]}', "inputs[0].shape is 3, no list"),
         ('{"inputs": [{"name": "x", "shape": [-1], "datatype": "FP32"}]}', "whole numbers from 0 on"),
+        ('{"inputs": [{"name": "x", "shape": [true], "datatype": "FP32"}]}', "whole numbers from 0 on"),
         ('{"inputs": [{"name": "x", "shape": [1], "datatype": "FP33"}]}', "datatype is 'FP33': there are BOOL"),
         ('{"inputs": [{"name": "x", "shape": [1], "datatype": "FP32"}]}', "inputs[0].data is missing"),
         (
@@ -87,7 +88,14 @@ def test_json_texts_carry_what_no_tensor_can() -> None:
         ('{"inputs": [{"name": "x", "shape": [1], "datatype": "INT8", "data": [1.5]}]}', "holds 1.5, which is no INT8"),
         ('{"inputs": [{"name": "x", "shape": [1], "datatype": "BYTES", "data": [1]}]}', "holds 1, which is no BYTES"),
         ('{"inputs": [{"name": "x", "shape": [1], "datatype": "BOOL", "data": [[[1]]]}]}', "which is no BOOL"),
+        ('{"inputs": [{"name": "x", "shape": [1], "datatype": "INT8", "data": [128]}]}', "holds 128, which is no INT8"),
+        (
+            '{"inputs": [{"name": "x", "shape": [2], "datatype": "UINT64", "data": [0, -1]}]}',
+            "holds -1, which is no UINT64",
+        ),
+        (json.dumps({"inputs": [{**X, "data": [[1, 2, 3], [4]]}]}), "holds [1, 2, 3], which is no FP32"),
         (json.dumps({"inputs": [{**X, "data": [10**400] * 4}]}), "too large for FP32"),
+        (json.dumps({"inputs": [X], "id": 7}), "id is 7, no string"),
         (json.dumps({"inputs": [X, X]}), "inputs[1].name is 'x', as another input's is"),
         (json.dumps({"inputs": [X], "outputs": [1]}), "outputs is no list"),
         (json.dumps({"inputs": [X], "parameters": 1}), "parameters is no object"),
@@ -167,6 +175,12 @@ def test_bytes_behind_the_json_are_cut_by_their_sizes() -> None:
     assert payload == {"inputs": {"x": [[1.0, 2.0], [None, 4.0]], "y": ["é", ""]}}
 
 
+def test_bytes_that_are_no_input_s_are_refused() -> None:
+    head = json.dumps({"inputs": [{**X, "parameters": {"binary_data_size": 16}}]}).encode()
+    with pytest.raises(Problem, match="3 bytes follow those of the inputs"):
+        decode_request(head + bytes(19), len(head))
+
+
 def test_elements_that_are_no_text_become_base64() -> None:
     assert decode_bytes(memoryview(struct.pack("<I2s", 2, b"\xff\x00")), "x") == [{"b64": "/wA="}]
 
@@ -182,6 +196,7 @@ def test_outputs_go_out_as_bytes_where_they_are_asked_for() -> None:
     assert tensor == {"name": "p", "datatype": "FP64", "shape": [2, 1], "parameters": {"binary_data_size": 16}}
     assert struct.unpack("<2d", data)[0] == 1.5
     assert encode_tensor("p", ["a"], as_bytes=True)[1] == b"\x01\x00\x00\x00a"
+    assert encode_tensor("p", ["\ud800"], as_bytes=True)[1] == b"\x03\x00\x00\x00\xed\xa0\x80"
 
 
 def test_a_number_that_no_datatype_holds_goes_out_as_text() -> None:
@@ -239,6 +254,23 @@ def test_a_client_may_name_the_one_version(client: Any) -> None:
     named = client.post("/v2/models/total/versions/1/infer", json=body)
     assert named.json == client.post("/v2/models/total/infer", json=body).json
     assert named.json["outputs"][0]["data"] == [3.0, 7.0]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/v2/models/total/infer", "POST"),
+        ("POST", "/v2/models/total/versions/1/ready", "GET, HEAD"),
+        ("GET", "/v1/models/total:predict", "POST"),
+        ("PROPFIND", "/v1/models/total", "GET, HEAD"),
+        ("PUT", "/models/total/invoke", "POST"),
+        ("PUT", "/models", "GET, HEAD, POST"),
+    ],
+)
+def test_a_method_that_a_path_does_not_take_is_405(client: Any, method: str, path: str, allowed: str) -> None:
+    answer = client.open(path, method=method, json={})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+    assert f"{path} takes {allowed}, not {method}" in answer.text
 
 
 def test_the_server_and_its_health(client: Any) -> None:

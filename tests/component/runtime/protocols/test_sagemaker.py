@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.gateway.protocols.sagemaker import decode_csv, encode_csv, encode_json_lines
+from modelyard.runtime.gateway.protocols.npy import NPY
+from modelyard.runtime.gateway.protocols.sagemaker import CSV, decode_csv, encode_csv, encode_json_lines
 from modelyard.runtime.status import ModelStatus, write_status
 
 PREDICT = """
@@ -61,14 +62,19 @@ def test_a_header_row_makes_objects(serve: Any) -> None:
     assert answer.json == {"instances": [{"age": 25, "sex": "f"}]}
 
 
-def test_json_lines_in_and_out(serve: Any) -> None:
-    answer = serve(PREDICT, "total").post(
-        "/invocations",
-        data="[1, 2]\n[3, 4]\n",
-        content_type="application/jsonlines",
-        headers={"Accept": "application/jsonlines"},
-    )
-    assert answer.text == "3\n7\n"
+@pytest.mark.parametrize("lines", ["application/jsonlines", "application/x-jsonlines"])
+def test_json_lines_in_and_out(serve: Any, lines: str) -> None:
+    headers = {"Accept": lines}
+    answer = serve(PREDICT, "total").post("/invocations", data="[1, 2]\n[3, 4]\n", content_type=lines, headers=headers)
+    assert (answer.text, answer.mimetype) == ("3\n7\n", lines)
+
+
+@pytest.mark.parametrize(("kind", "content"), [(CSV, b"?\n"), (NPY, "\ud800".encode("utf-32-le", "surrogatepass"))])
+def test_text_that_is_no_unicode_is_answered(serve: Any, kind: str, content: bytes) -> None:
+    body = {"instances": ["\ud800"]}
+    answer = serve(PREDICT, "echo").post("/invocations", json=body, headers={"Accept": kind})
+    assert answer.status_code == 200
+    assert answer.data.endswith(content)
 
 
 @pytest.mark.parametrize(

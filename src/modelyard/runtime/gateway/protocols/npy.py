@@ -55,7 +55,10 @@ def encode_npy(rows: list[Any]) -> bytes:
         description, data = _DESCRIPTIONS[datatype], pack(values, datatype)
     elif all(isinstance(value, str) for value in values):
         width = max(map(len, values), default=1) or 1
-        description, data = f"<U{width}", "".join(value.ljust(width, "\0") for value in values).encode("utf-32-le")
+        description, data = (
+            f"<U{width}",
+            "".join(value.ljust(width, "\0") for value in values).encode("utf-32-le", "surrogatepass"),
+        )
     else:
         raise Problem(406, "the answer is no array of numbers or text: accept application/json")
     header = f"{{'descr': '{description}', 'fortran_order': False, 'shape': {tuple(shape)}, }}"

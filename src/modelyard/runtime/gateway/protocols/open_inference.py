@@ -78,7 +78,7 @@ def decode_request(body: bytes, header_length: int | None = None) -> Inference:
     parameters = parameters_of(document, "the request")
     return Inference(
         payload=arrange_payload(values, as_records=parameters.get("content_type") == "pd"),
-        id=document.get("id"),
+        id=_read_id(document),
         parameters=parameters,
         outputs=_read_outputs(document.get("outputs") or [], bool(parameters.get(_ALL_BINARY))),
     )
@@ -238,11 +238,20 @@ def _decode_inputs(tensors: list[Any], rest: memoryview) -> dict[str, Any]:
         if name in values:
             raise Problem(400, f"{place}.name is {name!r}, as another input's is")
         size = parameters_of(tensor, place).get(BINARY_SIZE)
-        if size is not None and (not isinstance(size, int) or not 0 <= size <= len(rest)):
+        if size is not None and (type(size) is not int or not 0 <= size <= len(rest)):
             raise Problem(400, f"{place}: {BINARY_SIZE} is {size!r}, but {len(rest)} bytes are left ({HEADER_LENGTH})")
         values[name] = decode_tensor(tensor, place, None if size is None else rest[:size])
         rest = rest[size or 0 :]
+    if len(rest):
+        raise Problem(400, f"{len(rest)} bytes follow those of the inputs: name them by {BINARY_SIZE}")
     return values
+
+
+def _read_id(document: dict[str, Any]) -> str | None:
+    given = document.get("id")
+    if given is not None and not isinstance(given, str):
+        raise Problem(400, f"id is {json.dumps(given)[:80]}, no string")
+    return given
 
 
 def _read_outputs(items: Any, all_binary: bool) -> dict[str, bool]:

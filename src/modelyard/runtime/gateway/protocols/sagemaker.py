@@ -30,6 +30,7 @@ from modelyard.runtime.gateway.protocols.protocol import (
 
 TARGET = "X-Amzn-SageMaker-Target-Model"
 JSON_LINES = "application/jsonlines"
+_LINES = (JSON_LINES, "application/jsonl", "application/x-jsonlines")
 CSV = "text/csv"
 _ARCHIVE = ".tar.gz"
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d{0,99})(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,2})?", re.ASCII)
@@ -94,14 +95,15 @@ def invoke(models: Models) -> Response:
 def invoke_model(models: Models, model: str) -> Response:
     """POST /models/<model>/invoke"""
     ask = models.admit(find_target(model, models))
-    accepted = request.accept_mimetypes.best_match((JSON, CSV, JSON_LINES, NPY), default=JSON)
+    accepted = request.accept_mimetypes.best_match((JSON, CSV, *_LINES, NPY), default=JSON)
     content = ask(_take_body()).body
     if accepted == JSON:
         return Response(content, mimetype=JSON)
     answer = json.loads(content)
     if accepted == NPY:
         return Response(encode_npy(_to_rows(answer)), mimetype=NPY)
-    return Response(encode_csv(answer) if accepted == CSV else encode_json_lines(answer), mimetype=accepted)
+    text = encode_csv(answer) if accepted == CSV else encode_json_lines(answer)
+    return Response(text.encode(errors="replace"), mimetype=accepted)
 
 
 def find_target(target: str, models: Models) -> str:
@@ -163,7 +165,7 @@ def _find_loaded(models: Models, name: str) -> str:
 
 
 def _take_body() -> bytes:
-    if request.mimetype not in (CSV, JSON_LINES, "application/jsonl", "application/x-jsonlines", NPY):
+    if request.mimetype not in (CSV, *_LINES, NPY):
         return take_json_or_form(request, keep=True, others=(CSV, JSON_LINES, NPY))
     check_coding(request)
     if request.mimetype == NPY:

@@ -1,9 +1,11 @@
 """All protocols in one table, and their way into the app."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.routing import Rule
 
 from modelyard.runtime.gateway.problems import render_problem
 from modelyard.runtime.gateway.protocols.kserve_v1 import KSERVE_V1
@@ -16,12 +18,17 @@ PROTOCOLS = (KSERVE_V1, OPEN_INFERENCE, SAGEMAKER, SELDON_V1)
 
 
 def add_protocols(app: Flask, models: Models) -> None:
-    """Add the paths of every protocol."""
+    """Add the paths of every protocol.
+
+    Each takes every method, and refuses the wrong ones itself: a path that begins as it does may take them.
+    """
+    paths: dict[tuple[str, Refuse], dict[str, Endpoint]] = {}
     for protocol, endpoint in find_endpoints(models):
-        name = f"{protocol.name} {' '.join(endpoint.methods)} {endpoint.path}"
-        view = _make_view(protocol, endpoint, models)
-        about: dict[str, Any] = {"provide_automatic_options": False, "strict_slashes": False}
-        app.add_url_rule(endpoint.path, name, view, methods=endpoint.methods, **about)
+        methods = (*endpoint.methods, "HEAD") if "GET" in endpoint.methods else endpoint.methods
+        paths.setdefault((endpoint.path, protocol.refuse), {}).update(dict.fromkeys(methods, endpoint))
+    for (path, refuse), endpoints in paths.items():
+        app.url_map.add(Rule(path, endpoint=path, strict_slashes=False))
+        app.view_functions[path] = _make_view(refuse, endpoints, models)
 
 
 def find_refusal(path: str) -> Refuse:
@@ -42,9 +49,11 @@ def find_endpoints(models: Models) -> Iterator[tuple[Protocol, Endpoint]]:
                 yield protocol, endpoint
 
 
-def _make_view(protocol: Protocol, endpoint: Endpoint, models: Models) -> Callable[..., Response]:
+def _make_view(refuse: Refuse, endpoints: Mapping[str, Endpoint], models: Models) -> Callable[..., Response]:
     def view(**values: Any) -> Response:
-        g.refuse = protocol.refuse
-        return endpoint.answer(models, **values)
+        g.refuse = refuse
+        if request.method not in endpoints:
+            raise MethodNotAllowed(list(endpoints))
+        return endpoints[request.method].answer(models, **values)
 
     return view

@@ -45,11 +45,11 @@ def decode_tensor(tensor: Any, place: str, binary: memoryview | None = None) -> 
     shape, datatype = _read_field(tensor, "shape", list, place), _read_field(tensor, "datatype", str, place)
     if datatype not in DATATYPES:
         raise Problem(400, f"{place}.datatype is {datatype!r}: there are {', '.join(DATATYPES)}")
-    if len(shape) > _MAX_RANK or not all(isinstance(size, int) and size >= 0 for size in shape):
+    if len(shape) > _MAX_RANK or not all(type(size) is int and size >= 0 for size in shape):
         raise Problem(400, f"{place}.shape is {str(shape)[:80]}: up to {_MAX_RANK} whole numbers from 0 on")
     if binary is None:
-        values = _flatten(_read_field(tensor, "data", object, place), len(shape))
-        values = _check_values(values, datatype, place)
+        data = _read_field(tensor, "data", object, place)
+        values = _check_values(measure(data if isinstance(data, list) else [data])[0], datatype, place)
     else:
         values = decode_bytes(binary, place) if datatype == "BYTES" else unpack(binary, datatype, place)
     if len(values) != prod(shape):
@@ -142,7 +142,7 @@ def decode_bytes(data: memoryview, place: str) -> list[Any]:
 
 def encode_bytes(values: Sequence[str]) -> bytes:
     """The elements of a BYTES tensor, each behind its length."""
-    encoded = [value.encode() for value in values]
+    encoded = [value.encode(errors="surrogatepass") for value in values]
     return b"".join(part for value in encoded for part in (_LENGTH.pack(len(value)), value))
 
 
@@ -190,9 +190,11 @@ def _check_values(values: list[Any], datatype: str, place: str) -> list[Any]:
         allowed = {int, float, type(None)}
     else:
         allowed = {bool} if datatype == "BOOL" else {int}
-    if not set(map(type, values)) <= allowed:
-        wrong = next(value for value in values if type(value) not in allowed)
-        raise Problem(400, f"{place}.data holds {json.dumps(wrong)[:80]}, which is no {datatype}")
+    wrong = [value for value in values if type(value) not in allowed]
+    if allowed == {int} and not wrong:
+        wrong = _find_beyond(values, datatype)
+    if wrong:
+        raise Problem(400, f"{place}.data holds {json.dumps(wrong[0])[:80]}, which is no {datatype}")
     if not datatype.startswith("FP") or int not in set(map(type, values)):
         return values
     try:
@@ -201,13 +203,13 @@ def _check_values(values: list[Any], datatype: str, place: str) -> list[Any]:
         raise Problem(400, f"{place}.data holds a number that is too large for {datatype}") from None
 
 
-def _flatten(data: Any, rank: int) -> list[Any]:
-    """The values of nested lists, row by row, down to `rank` levels."""
-    values = data if isinstance(data, list) else [data]
-    for _ in range(rank - 1):
-        if values and isinstance(values[0], list):
-            values = [item for value in values for item in (value if isinstance(value, list) else [value])]
-    return values
+def _find_beyond(values: list[int], datatype: str) -> list[int]:
+    """The whole numbers that a datatype has no room for."""
+    is_signed, bits = datatype.startswith("INT"), int(datatype.lstrip("UINT"))
+    low, high = (-(1 << bits - 1), 1 << bits - 1) if is_signed else (0, 1 << bits)
+    if not values or (low <= min(values) and max(values) < high):
+        return []
+    return [value for value in values if not low <= value < high]
 
 
 def measure(value: list[Any]) -> tuple[list[Any], list[int]]:
