@@ -70,8 +70,10 @@ def parse_head(data: bytes) -> Head:
     length, is_chunked, is_odd = _find_length(headers, is_recent=is_recent)
     # Many clients write out what is the default, "Connection: keep-alive".
     connection = headers.get(b"connection", b"keep-alive" if is_recent else b"close")
+    expected = headers.get(b"expect", b"").lower() if is_recent else b""
+    is_odd = is_odd or expected not in (b"", b"100-continue")
     keeps_alive = connection.lower() == b"keep-alive" and not is_odd
-    expects = is_recent and not is_odd and headers.get(b"expect", b"").lower() == b"100-continue"
+    expects = expected == b"100-continue" and not is_odd
     fault = _find_fault(headers, is_recent=is_recent)
     return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive, expects, fault)
 

@@ -12,6 +12,13 @@ from modelyard.runtime.gateway.problems import IN_THE_LOG, IS_GONE, Problem, fin
 
 log = logging.getLogger(__name__)
 
+_REFUSALS = {
+    errors.LimitRequestLine: (414, "the request's address is too long"),
+    errors.ExpectationFailed: (417, "nothing but 100-continue can be expected"),
+    errors.UnsupportedTransferCoding: (501, "a body may come in chunks, and in no other transfer coding"),
+}
+_NO_REQUEST = (400, "this is no HTTP/1.1 request that can be understood")
+
 
 class Answer:
     """Takes what gunicorn writes, as a socket would."""
@@ -39,6 +46,7 @@ def run_app(
     try:
         request = next(RequestParser(worker.cfg, [data], address))
         request.version = min(request.version, (1, 1))  # a later minor version is answered as the latest that we know
+        _check_coding(request)
         response, environ = wsgi.create(request, answer, address, server, worker.cfg)
         environ[IS_GONE] = is_gone
         environ.pop("HTTP_UPGRADE", None)  # Flask looks for a websocket's route, where an upgrade may be ignored
@@ -58,14 +66,20 @@ def run_app(
             if hasattr(content, "close"):
                 content.close()
         return bytes(answer.data), not response.should_close()
-    except errors.LimitRequestLine as error:
-        return _describe(414, f"the request's address is too long: {error}"), False
     except errors.ParseException as error:
-        return _describe(400, f"this is no HTTP/1.1 request that can be understood: {error}"), False
+        status, detail = _REFUSALS.get(type(error), _NO_REQUEST)
+        return _describe(status, f"{detail}: {error}"), False
     except BaseException:
         # The app answers its own failures: what comes here failed around it. Half an answer ends with the connection.
         log.exception("the gateway failed")
         return bytes(answer.data) or _describe(500, f"the gateway failed; {IN_THE_LOG}"), False
+
+
+def _check_coding(request: Any) -> None:
+    """Refuse bodies that are compressed for the way: gunicorn's parser lets them through as they are."""
+    for name, value in request.headers:
+        if name == "TRANSFER-ENCODING" and value.lower() != "chunked":
+            raise errors.UnsupportedTransferCoding(value)
 
 
 def _describe(status: int, detail: str) -> bytes:
