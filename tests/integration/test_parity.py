@@ -20,7 +20,7 @@ SAME = """
     print("loading")
 
     def predict(msg):
-        print("called", file=sys.stdout)
+        print("ANSWER 42", file=sys.stdout)
         return {"predictions": [sum(row) for row in msg.payload["instances"]], "third": 1 / 3}
 """
 # Loads another binary where MODEL_NAME is not set, as it never is in the daemon of many models.

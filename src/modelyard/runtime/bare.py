@@ -1,7 +1,8 @@
 """Call every model's functions with its test instances, with nothing around them: no gateway, no queue, no batch.
 
 `BARE=1` has the daemon image's run script start this in place of the supervisor. It starts the Python of each model's
-own environment, with this module again, and prints `ANSWER {"route": ..., "status": ..., "answer": ...}` a route.
+own environment, with this module again, and prints `MODELYARD ANSWER {"route": ..., "status": ..., "answer": ...}` for
+each route.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-MARK = "ANSWER "
+MARK = "MODELYARD ANSWER "
 
 
 def main(environ: Mapping[str, str]) -> int:
