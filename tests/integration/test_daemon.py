@@ -187,6 +187,7 @@ def test_requests_of_other_forms_of_http_are_answered_as_its_rfcs_say(start_pair
         (b"POST /echo HTTP/1.9\r\nHost: x\r\nContent-Length: 3\r\n\r\n[1]", b"200 OK", b"\r\n\r\n[1]"),
         (chunked % b"echo", b"200 OK", b"\r\n\r\n[1]"),
         (chunked % b"v1/models/echo:predict", b"200 OK", b'\r\n\r\n{"predictions":[1]}'),
+        ((chunked % b"echo").replace(b"0\r\n", b"0\r\nX-Checksum: 1\r\n"), b"200 OK", b"\r\n\r\n[1]"),
         (b"GET /livez HTTP/1.1\r\n%b\r\n\r\n" % upgrade, b"200 OK", b'{"live":true}'),
         (b"GET /x/livez HTTP/1.1\r\nHost: x\r\nSCRIPT_NAME: /x\r\n\r\n", b"404 Not Found", b"no route /x/livez"),
         (b"GET /livez HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"X: 1\r\n" * 200), b"200 OK", b'{"live":true}'),

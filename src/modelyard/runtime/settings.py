@@ -84,7 +84,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     default = Settings()
     return Settings(
         host=environ.get("HOST") or default.host,
-        port=_whole(environ, "PORT", default.port, least=0),
+        port=_parse_port(environ.get("PORT") or str(default.port)),
         gateway_workers=_whole(environ, "GATEWAY_WORKERS", default.gateway_workers, least=0),
         gateway_threads=_whole(environ, "GATEWAY_THREADS", default.gateway_threads),
         request_timeout=_per_route(environ, "REQUEST_TIMEOUT", default.request_timeout, _parse_seconds),
@@ -151,6 +151,13 @@ def _parse_whole(name: str, text: str, *, least: int = 1) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
         raise InputError(f"{name} is {text!r}, not a whole number from {least} on", hint=f"write {least}, or more")
     return int(text)
+
+
+def _parse_port(text: str) -> int:
+    port = _parse_whole("PORT", text, least=0)
+    if port > 65535:
+        raise InputError(f"PORT is {text!r}, and the last port is 65535", hint="write 5000, or 0 for a free one")
+    return port
 
 
 def _parse_count(name: str, text: str) -> int:

@@ -65,6 +65,7 @@ def test_empty_variables_count_as_not_set() -> None:
     [
         ("PORT", "http"),
         ("PORT", "-1"),
+        ("PORT", "65536"),
         ("QUEUE_SIZE", "0"),
         ("GATEWAY_THREADS", "1.5"),
         ("REQUEST_TIMEOUT", "0"),

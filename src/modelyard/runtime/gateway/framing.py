@@ -81,7 +81,7 @@ def parse_head(data: bytes) -> Head:
 def take_chunks(data: bytearray, start: int, body: bytearray) -> bool:
     """Move what the chunks hold that are whole in `data` from `start` on into `body`; tell whether the last one was.
 
-    Raises FramingError for what is no chunk, and for an extension that does not end. Trailers are not taken.
+    Raises FramingError for what is no chunk, and for an extension or trailers that do not end. Trailers are left out.
 
     >>> data, body = bytearray(b"2\\r\\n[1\\r\\n1\\r\\n]\\r\\n0"), bytearray()
     >>> take_chunks(data, 0, body), body, data
@@ -90,17 +90,26 @@ def take_chunks(data: bytearray, start: int, body: bytearray) -> bool:
     at, is_end = start, False
     while not is_end and (line := _CHUNK.match(data, at)) is not None:
         size = int(line[1], 16)
-        end = line.end() + size + 2
+        end = line.end() + size + 2 if size else _find_end_of_trailers(data, line.end())
         if len(data) < end:
             break
         if data[end - 2 : end] != b"\r\n":
-            raise FramingError("a chunk that is longer than its size, or a trailer")
-        body += data[line.end() : end - 2]
+            raise FramingError("a chunk that is longer than its size")
+        body += data[line.end() : line.end() + size]
         at, is_end = end, size == 0
     if not is_end and line is None and (data.find(b"\n", at) >= 0 or len(data) - at > _MAX_CHUNK_LINE):
         raise FramingError("a chunk without a size, or with an extension that does not end")
     del data[start:at]
     return is_end
+
+
+def _find_end_of_trailers(data: bytearray, start: int) -> int:
+    """Where the fields after the last chunk end, with an empty line; beyond the data where that has not come yet."""
+    found = data.find(END, start - 2, start + _MAX_CHUNK_LINE)
+    fields = bytes(data[start:found]).split(b"\r\n") if found >= start else []
+    if not all(map(_FIELD.fullmatch, fields)) or (found < 0 and len(data) - start > _MAX_CHUNK_LINE):
+        raise FramingError("something after the last chunk that is no trailer, or does not end")
+    return found + len(END) if found >= 0 else len(data) + 1
 
 
 def write_chunks(body: bytes) -> bytes:
