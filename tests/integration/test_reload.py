@@ -157,6 +157,8 @@ def test_the_admin_endpoint_needs_its_token(operated: Daemon) -> None:
     assert operated.request("POST", "/admin/reload/run")[0] == 401
     assert operated.request("POST", "/v2/repository/models/run/load")[0] == 401
     assert operated.request("DELETE", "/models/run")[0] == 401
+    assert operated.request("POST", "/models", b"[" * 100_000)[0] == 401  # before its body is read
+    assert operated.request("POST", "/models", b"[" * 100_000, **ADMIN)[0] == 400
     status, answer = operated.request("POST", "/admin/reload", **ADMIN)
     assert (status, answer["reloading"]) == (202, ["m"])
     wait_until(lambda: about(operated)["reloads"] == 1)
@@ -244,6 +246,18 @@ def test_a_worker_over_its_memory_limit_is_replaced(start_daemon: StartDaemon) -
     daemon.post("grow", 300)
     wait_until(lambda: about(daemon)["restarts"] == 1)
     wait_until(lambda: daemon.post("grow", 0)[0] == 200)
+
+
+def test_a_memory_limit_below_what_the_model_holds_is_told_and_loads_it_not_again_and_again(
+    start_daemon: StartDaemon,
+) -> None:
+    source = "import os\nheld = os.urandom(60 << 20)\ndef who(msg): return os.getpid()"
+    daemon = start_daemon({"p.py": source}, ROUTES="who:p:who", MEMORY_LIMIT="60M").wait_ready()
+    wait_until(lambda: "as soon as it is loaded, so it is not replaced: raise the limit" in daemon.log)
+    _, pid = daemon.post("who")
+    time.sleep(2)
+    assert daemon.post("who") == (200, pid)
+    assert daemon.log.count("over the limit of 60 MB (MEMORY_LIMIT)") == 1
 
 
 def test_several_workers_of_a_model_share_its_requests(start_daemon: StartDaemon) -> None:

@@ -72,6 +72,7 @@ def test_json_texts_carry_what_no_tensor_can() -> None:
     [
         ("{", "the body is no JSON"),
         ("[]", "inputs is missing"),
+        (json.dumps({"inputs": [X], "parameters": {"a": float("nan")}}), "NaN is no JSON"),
         ('{"inputs": []}', 'inputs is empty: send {"inputs": [{"name": ...'),
         ('{"inputs": {}}', "inputs is no list"),
         ('{"inputs": [{}]}', "inputs[0].name is missing"),
@@ -154,6 +155,8 @@ def test_each_key_of_an_object_is_an_output_and_some_may_be_asked_for() -> None:
 def test_id_and_parameters_come_back() -> None:
     document = encode([1], id="42", parameters={"a": 1, "binary_data_output": False})
     assert (document["model_name"], document["id"], document["parameters"]) == ("m", "42", {"a": 1})
+    infinite = b'{"inputs": [%b], "parameters": {"a": 1e400}}' % json.dumps(X).encode()
+    assert b'"parameters":{"a":null}' in encode_answer([1], decode_request(infinite), "m")[0]
     assert set(encode([1])) == {"model_name", "model_version", "outputs"}
 
 
@@ -313,6 +316,7 @@ def test_the_repository_lists_every_route(client: Any) -> None:
     }
     assert client.post("/v2/repository/index", data=b'{"ready": true}').json == []
     assert len(client.post("/v2/repository/index", json="what").json) == len(ROUTES)
+    assert len(client.post("/v2/repository/index", data=b"[" * 100_000).json) == len(ROUTES)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 from flask import Request
 
 from modelyard.runtime.gateway.problems import Problem
+from modelyard.runtime.values import from_json_bytes
 
 FORM = "multipart/form-data"
 RAW_FIELD = "strData"
@@ -33,6 +34,15 @@ def take_json_or_form(request: Request, *, keep: bool = False, others: Sequence[
         return take_json(request, keep=keep, others=(*others, f"{FORM} (a file as its field {FILE_FIELD})"))
     check_coding(request)
     return json.dumps(decode_form(request)).encode()
+
+
+def take_object(request: Request) -> dict[str, Any]:
+    """The JSON object in the body of a request that may do without one; an empty one for every other body."""
+    try:
+        document = from_json_bytes(request.get_data())
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def check_coding(request: Request) -> None:

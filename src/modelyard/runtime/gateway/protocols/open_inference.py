@@ -13,7 +13,7 @@ from flask import Response, request
 
 from modelyard import __version__
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.gateway.protocols.bodies import check_coding
+from modelyard.runtime.gateway.protocols.bodies import check_coding, take_object
 from modelyard.runtime.gateway.protocols.protocol import (
     ERROR_IN_JSON,
     FLAG,
@@ -38,6 +38,7 @@ from modelyard.runtime.gateway.protocols.tensors import (
     encode_tensor,
     parameters_of,
 )
+from modelyard.runtime.values import from_json_bytes, to_json_bytes
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 VERSION = "1"
@@ -65,7 +66,7 @@ class Inference:
 def decode_request(body: bytes, header_length: int | None = None) -> Inference:
     """Read a request; `header_length` is the length of its JSON where tensors' bytes follow. Raises Problem 400."""
     try:
-        document = json.loads(body[:header_length])
+        document = from_json_bytes(body[:header_length])
     except (ValueError, RecursionError) as error:
         raise Problem(400, f"the body is no JSON: {error or 'nested too deep'}") from None
     tensors = document.get("inputs") if isinstance(document, dict) else None
@@ -120,7 +121,7 @@ def encode_answer(answer: Any, inference: Inference, model: str) -> tuple[bytes,
     echoed = {key: value for key, value in inference.parameters.items() if key != _ALL_BINARY}
     if echoed:
         document["parameters"] = echoed
-    return json.dumps(document, separators=(",", ":")).encode(), b"".join(parts)
+    return to_json_bytes(document), b"".join(parts)
 
 
 def check_outputs(inference: Inference, known: Iterable[str], model: str) -> None:
@@ -193,8 +194,7 @@ def check_version(models: Models, model: str, version: str) -> None:
 
 def list_repository(models: Models) -> Response:
     """POST /v2/repository/index"""
-    document = request.get_json(silent=True, force=True)
-    only_ready = isinstance(document, dict) and bool(document.get("ready"))
+    only_ready = bool(take_object(request).get("ready"))
     entries = []
     for route in models.fleet.routes:
         status = models.status(route)

@@ -14,7 +14,7 @@ from typing import Any
 from flask import Response, request
 
 from modelyard.runtime.gateway.problems import Problem, render_problem
-from modelyard.runtime.gateway.protocols.bodies import check_coding, take_json_or_form
+from modelyard.runtime.gateway.protocols.bodies import check_coding, take_json_or_form, take_object
 from modelyard.runtime.gateway.protocols.npy import NPY, decode_npy, encode_npy
 from modelyard.runtime.gateway.protocols.protocol import (
     JSON,
@@ -125,12 +125,11 @@ def show_model(models: Models, model: str) -> Response:
 
 def load_model(models: Models) -> Response:
     """POST /models: load a model of the image that was unloaded; the binary is the one in models/, whatever `url`."""
-    document = request.get_json(silent=True, force=True)
-    name = document.get("model_name") if isinstance(document, dict) else None
+    models.operator.admit()
+    name = take_object(request).get("model_name")
     if not isinstance(name, str):
         raise Problem(400, 'model_name is missing: send {"model_name": "...", "url": "..."}')
     route = models.find(find_target(name, models))
-    models.operator.admit()
     if _is_loaded(models, route):
         raise Problem(409, f"{route} is loaded already")
     models.order("load", route)
