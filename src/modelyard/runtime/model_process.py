@@ -20,6 +20,7 @@ from modelyard.runtime.application import Model
 from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 from modelyard.runtime.logs import fields
+from modelyard.runtime.memory import read_resident_bytes
 from modelyard.runtime.processes import NEVER, Child, Process, Site, describe_exit
 from modelyard.runtime.routes import Route
 from modelyard.runtime.seldon_metrics import metrics_path
@@ -67,6 +68,8 @@ class ModelProcess(Process):
         """The routes that answer the test instances."""
         self.must_answer: tuple[str, ...] = ()
         """The routes that have to, else it fails to load; a predecessor's go first."""
+        self.loaded_bytes = 0
+        """What the process held when it was ready."""
         self.is_retired = False
         self.end_by = NEVER
         self._forks = forks
@@ -248,6 +251,7 @@ class ModelProcess(Process):
             self._silent_for = None
         elif news["state"] == "ready":
             self._ready_since = time.monotonic()
+            self.loaded_bytes = read_resident_bytes(self.popen.pid) or 0 if self.popen else 0
             seconds = float(news["seconds"])
             self.files, self.answered = news["files"], tuple(news["answered"])
             shown = {"unbatched": news["unbatched"], "answers": news["answers"]}

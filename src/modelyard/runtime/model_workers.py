@@ -64,6 +64,7 @@ class ModelWorkers:
         self._reload_failures = 0
         self._seen: dict[str, Any] = {}
         self._tried: dict[str, Any] = {}
+        self._is_limit_told = False
         self._look_at = 0.0
         self._replies: list[Reply] = []
 
@@ -251,5 +252,13 @@ class ModelWorkers:
             over = f"it holds {size >> 20} MB, over the limit of {self._limit >> 20} MB (MEMORY_LIMIT)"
             if size > _FAR_OVER * self._limit:
                 process.end(over)
+            elif process.loaded_bytes > self._limit:
+                self._tell_limit(over)
             elif not self._candidates and process.status.state == "ready":
                 self.reload(over)
+
+    def _tell_limit(self, over: str) -> None:
+        """Say once that a limit is too low for the model: another worker would hold no less."""
+        if not self._is_limit_told:
+            self._is_limit_told = True
+            self._tell(logging.ERROR, f"{over}, as soon as it is loaded, so it is not replaced: raise the limit")
