@@ -13,7 +13,7 @@ from flask import Request
 
 log = logging.getLogger(__name__)
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
 class Tracer:
@@ -76,7 +76,11 @@ def make_tracer(environ: Mapping[str, str], *, service: str) -> Tracer | None:
 
 
 def check_traceparent(traceparent: str | None) -> str | None:
-    """A W3C `traceparent` header, if it is one."""
+    """A W3C `traceparent` header, if it is one: ids of zeros and version ff are invalid.
+
+    >>> check_traceparent("00-00000000000000000000000000000000-00f067aa0ba902b7-01") is None
+    True
+    """
     return traceparent if traceparent and _TRACEPARENT.fullmatch(traceparent) else None
 
 
