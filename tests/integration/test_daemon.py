@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
+from modelyard.runtime.processes import STEADY
 from modelyard.runtime.status import read_status
 from tests.integration.daemons import RUN, Daemon, StartDaemon, is_alive, starting_daemons, wait_until
 
@@ -549,6 +550,19 @@ def test_a_gateway_that_is_killed_comes_back(start_pair: StartDaemon) -> None:
     os.kill(gateway, signal.SIGKILL)
     wait_until(lambda: "the gateway ended: killed by SIGKILL" in daemon.log)
     wait_until(lambda: daemon.post("echo", 1) == (200, 1))
+
+
+def test_a_gateway_that_has_served_and_cannot_start_for_a_while_ends_no_daemon(start_pair: StartDaemon) -> None:
+    daemon = start_pair().wait_ready()
+    time.sleep(STEADY)
+    application = daemon.root / APPLICATION_FILE
+    text = application.read_text()
+    application.write_text("{")
+    os.kill(next(pid for pid in daemon.children() if "gunicorn" in command_of(pid)), signal.SIGKILL)
+    wait_until(lambda: "the gateway ended: exit code" in daemon.log)
+    application.write_text(text)
+    wait_until(lambda: daemon.post("echo", 1) == (200, 1))
+    assert daemon.stop() == 0
 
 
 def command_of(pid: int) -> str:

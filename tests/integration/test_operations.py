@@ -82,6 +82,27 @@ def test_broken_tokens_are_said_before_anything_starts(start: Start, tmp_path: P
     assert "Traceback" not in daemon.log
 
 
+def test_a_gateway_that_starts_while_the_tokens_are_broken_keeps_those_that_were_read_before(
+    start: Start, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("echo=first\n")
+    daemon = start(MODELYARD_TOKENS=str(tokens), GATEWAY_WORKERS="1").wait_ready()
+    tokens.write_text("echo=second\n")
+    wait_until(lambda: ask(daemon, "/echo", token="second") == 200)
+    tokens.write_text("second\n")
+    gunicorn = [pid for pid in daemon.children() if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(max(gunicorn), signal.SIGKILL)
+    wait_until(lambda: f"stay in force: {tokens}:1: no '='" in daemon.log)
+    assert [ask(daemon, "/echo", token=token) for token in ("first", "second", None)] == [401, 200, 401]
+    tokens.unlink()
+    gone = f"stay in force: MODELYARD_TOKENS {tokens}: No such file"
+    wait_until(lambda: ask(daemon, "/echo", token="second") == 200 and gone in daemon.log)
+    assert ask(daemon, "/echo") == 401
+    tokens.write_text("echo=third\n")
+    wait_until(lambda: ask(daemon, "/echo", token="third") == 200)
+
+
 def metric(daemon: Daemon, name: str) -> float:
     """One value of /metrics; 0 where it is not there."""
     lines = daemon.request("GET", "/metrics")[1].decode().splitlines()

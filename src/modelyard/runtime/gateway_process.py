@@ -20,6 +20,8 @@ class GatewayProcess(Process):
         self._listener = listener
         self._lifeline: int | None = None
         self._started = NEVER
+        self.has_served = False
+        """Whether it has had the time to boot, at its last start or before."""
 
     @property
     def served_for(self) -> float:
@@ -52,6 +54,7 @@ class GatewayProcess(Process):
     def take_exit(self) -> int | None:
         """The exit code, once."""
         code = super().take_exit()
+        self.has_served = self.has_served or self.served_for > 0.0
         if code is not None and self._lifeline is not None:
             os.close(self._lifeline)
             self._lifeline = None

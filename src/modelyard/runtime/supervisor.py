@@ -38,7 +38,7 @@ from modelyard.runtime.orders import Deed, Orders, Reply
 from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
 from modelyard.runtime.settings import Settings, count_workers, find_unknown_routes, load_settings
 from modelyard.runtime.status import ModelStatus, socket_path, write_status
-from modelyard.runtime.tokens import load_tokens
+from modelyard.runtime.tokens import keep_tokens, load_tokens
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +67,10 @@ def main(environ: Mapping[str, str]) -> int:
         routes = [route for model in application.models for route in model.routes]
         for variable, route in find_unknown_routes(settings, routes):
             log.warning("%s names %r, which is no route here: there are %s", variable, route, ", ".join(routes))
-        if settings.tokens is not None:
-            load_tokens(settings.tokens, routes)
+        tokens = load_tokens(settings.tokens, routes) if settings.tokens is not None else None
         with open_run_dir(environ.get("MODELYARD_RUN_DIR")) as run_dir, bind(settings) as listener:
+            if tokens is not None:
+                keep_tokens(tokens, run_dir)
             site = Site(
                 root=root,
                 run_dir=run_dir,
@@ -175,7 +176,7 @@ class Supervisor:
 
     def _take_exits(self) -> None:
         if (code := self._gateway.take_exit()) is not None and not self._is_stopping:
-            if code > 0 and not self._gateway.served_for:
+            if code > 0 and not self._gateway.has_served:
                 raise GatewayError("the gateway cannot start", hint="its own message stands above this line")
             log.error("the gateway ended: %s; starting it again", describe_exit(code))
             self._gateway.plan_restart(served_for=self._gateway.served_for)

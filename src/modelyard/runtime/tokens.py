@@ -7,6 +7,8 @@ is open.
 """
 
 import hmac
+import json
+import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from modelyard.runtime.errors import InputError
 
+KEPT_FILE = "tokens.json"
 EVERY_ROUTE = "routes"
 ADMIN = "admin"
 _SUFFIX = ".token"
@@ -55,7 +58,24 @@ def load_tokens(place: Path, routes: Collection[str]) -> Tokens:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"MODELYARD_TOKENS {place}: {reason}", hint="name a file or folder of tokens") from None
+    if not digests:
+        raise InputError(f"MODELYARD_TOKENS {place}: holds no token", hint="write one, or unset it to open every route")
     return Tokens(digests={name: frozenset(found) for name, found in digests.items()})
+
+
+def keep_tokens(tokens: Tokens, run_dir: Path) -> None:
+    """Write the digests into the run directory, for a gateway process that starts while the files are broken."""
+    scratch = run_dir / f".{KEPT_FILE}.{os.getpid()}"
+    scratch.touch(mode=0o600)
+    shown = {name: sorted(digest.hex() for digest in found) for name, found in tokens.digests.items()}
+    scratch.write_text(json.dumps(shown))
+    scratch.replace(run_dir / KEPT_FILE)
+
+
+def load_kept_tokens(run_dir: Path) -> Tokens:
+    """The tokens that were kept last; raise OSError where none were."""
+    shown = json.loads((run_dir / KEPT_FILE).read_text())
+    return Tokens(digests={name: frozenset(map(bytes.fromhex, found)) for name, found in shown.items()})
 
 
 def take_stamp(place: Path) -> tuple[object, ...]:

@@ -10,6 +10,7 @@ from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.tokens import load_tokens
 
 ROUTES = ("rf", "deep/er", "open")
+NOWHERE = Path("/no/run/directory")
 
 
 def refusal(guard: Guard, route: str, authorization: str | None) -> Problem:
@@ -31,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_route_with_a_token_answers_who_has_it(folder: Path) -> None:
-    guard = Guard(folder, ROUTES)
+    guard = Guard(folder, ROUTES, NOWHERE)
     guard.check("rf", "Bearer old")
     guard.check("rf", "bearer  new")
     guard.check("deep/er", "Bearer deep-token")
@@ -50,7 +51,7 @@ def test_a_mark_and_ends_of_lines_that_an_editor_writes_are_no_part_of_a_token(t
 
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer ", "Basic b2xkOm5ldw==", "old"])
 def test_no_token_is_401_and_says_what_to_send(folder: Path, authorization: str | None) -> None:
-    problem = refusal(Guard(folder, ROUTES), "rf", authorization)
+    problem = refusal(Guard(folder, ROUTES, NOWHERE), "rf", authorization)
     assert problem.status == 401
     assert problem.headers["WWW-Authenticate"] == 'Bearer realm="modelyard"'
 
@@ -58,9 +59,9 @@ def test_no_token_is_401_and_says_what_to_send(folder: Path, authorization: str 
 @pytest.mark.parametrize("token", ["ol", "old ol", "hidden", "ö", "new\n"])
 def test_an_unknown_token_is_401(folder: Path, token: str) -> None:
     if token == "new\n":
-        Guard(folder, ROUTES).check("rf", f"Bearer {token}")
+        Guard(folder, ROUTES, NOWHERE).check("rf", f"Bearer {token}")
         return
-    problem = refusal(Guard(folder, ROUTES), "rf", f"Bearer {token}")
+    problem = refusal(Guard(folder, ROUTES, NOWHERE), "rf", f"Bearer {token}")
     assert problem.status == 401
     assert problem.headers["WWW-Authenticate"].endswith('error="invalid_token"')
     assert token not in problem.detail
@@ -68,7 +69,7 @@ def test_an_unknown_token_is_401(folder: Path, token: str) -> None:
 
 def test_a_token_of_something_else_is_403(folder: Path) -> None:
     for token in ("deep-token", "root"):
-        problem = refusal(Guard(folder, ROUTES), "rf", f"Bearer {token}")
+        problem = refusal(Guard(folder, ROUTES, NOWHERE), "rf", f"Bearer {token}")
         assert problem.status == 403
         assert problem.headers["WWW-Authenticate"].endswith('error="insufficient_scope"')
 
@@ -76,7 +77,7 @@ def test_a_token_of_something_else_is_403(folder: Path) -> None:
 def test_a_file_names_routes_every_route_and_the_admin(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("# tokens\nrf = one=1\n\nroutes=all\nadmin=root")
-    guard = Guard(file, ROUTES)
+    guard = Guard(file, ROUTES, NOWHERE)
     guard.check("rf", "Bearer one=1")
     guard.check("rf", "Bearer all")
     guard.check("open", "Bearer all")
@@ -86,8 +87,8 @@ def test_a_file_names_routes_every_route_and_the_admin(tmp_path: Path) -> None:
 
 def test_the_admin_endpoints_are_closed_without_a_token_for_them(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Problem, match="no token for `admin`"):
-        Guard(None, ROUTES).check_admin(None)
-    guard = Guard(folder, ROUTES)
+        Guard(None, ROUTES, NOWHERE).check_admin(None)
+    guard = Guard(folder, ROUTES, NOWHERE)
     guard.check_admin("Bearer root")
     for authorization, status in ((None, 401), ("Bearer old", 403), ("Bearer x", 401)):
         with pytest.raises(Problem) as raised:
@@ -96,7 +97,7 @@ def test_the_admin_endpoints_are_closed_without_a_token_for_them(folder: Path, t
 
 
 def test_without_a_place_everything_is_open() -> None:
-    Guard(None, ROUTES).check("rf", None)
+    Guard(None, ROUTES, NOWHERE).check("rf", None)
 
 
 @pytest.mark.parametrize(
@@ -123,6 +124,15 @@ def test_an_empty_file_of_a_folder_closes_nothing_silently(tmp_path: Path) -> No
         load_tokens(tmp_path, ROUTES)
 
 
+@pytest.mark.parametrize("name", ["tokens", "."])
+def test_a_place_without_any_token_opens_no_route(tmp_path: Path, name: str) -> None:
+    place = tmp_path / name
+    if name == "tokens":
+        place.write_text("# none\n")
+    with pytest.raises(InputError, match=r"MODELYARD_TOKENS .+: holds no token"):
+        load_tokens(place, ROUTES)
+
+
 def test_a_place_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"MODELYARD_TOKENS .+nowhere: No such file"):
         load_tokens(tmp_path / "nowhere", ROUTES)
@@ -141,7 +151,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_a_change_counts_without_a_restart(folder: Path, clock: Callable[[float], None]) -> None:
-    guard = Guard(folder, ROUTES)
+    guard = Guard(folder, ROUTES, NOWHERE)
     (folder / "rf.token").write_text("newest-of-all")
     clock(2.0)
     guard.check("rf", "Bearer newest-of-all")
@@ -151,7 +161,7 @@ def test_a_change_counts_without_a_restart(folder: Path, clock: Callable[[float]
 def test_a_broken_change_leaves_the_tokens_in_force(
     folder: Path, clock: Callable[[float], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    guard = Guard(folder, ROUTES)
+    guard = Guard(folder, ROUTES, NOWHERE)
     (folder / "rf.token").write_text("two words")
     os.utime(folder / "rf.token", ns=(1, 1))
     clock(2.0)

@@ -56,7 +56,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = settings.max_body
     fleet = Fleet(application, root=root, run_dir=run_dir, settings=settings)
     metrics = Metrics(application, run_dir)
-    guard = Guard(settings.tokens, fleet.routes)
+    guard = Guard(settings.tokens, fleet.routes, run_dir)
     gate = Gate(guard, metrics, settings=settings, tracer=tracer)
     follows_all = settings.access_log or settings.log_payload or tracer is not None
     hot = HotPath(fleet, guard, metrics, settings=settings, is_open=not follows_all)

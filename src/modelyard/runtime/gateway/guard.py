@@ -4,27 +4,31 @@ import logging
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from modelyard.runtime.errors import InputError
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.tokens import ADMIN, EVERY_ROUTE, Tokens, load_tokens, take_stamp
+from modelyard.runtime.tokens import ADMIN, EVERY_ROUTE, Tokens, keep_tokens, load_kept_tokens, load_tokens, take_stamp
 
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 1.0
+_STAY = "the tokens that were read before stay in force: %s"
 
 
 class Guard:
     """Checks requests against the tokens at `place`, and reads them again within a second of a change."""
 
-    def __init__(self, place: Path | None, routes: Collection[str]) -> None:
+    def __init__(self, place: Path | None, routes: Collection[str], run_dir: Path) -> None:
+        """`run_dir` keeps what was read last, which another gateway process may have done."""
         self._place = place
+        self._run_dir = run_dir
         self._routes = routes
         self._lock = threading.Lock()
         self._looked = time.monotonic()
         self._stamp = take_stamp(place) if place else ()
-        self._tokens = load_tokens(place, routes) if place else Tokens()
+        self._tokens = self._load_first(place) if place else Tokens()
 
     def is_open(self, route: str) -> bool:
         """Tell whether a route answers everybody."""
@@ -49,6 +53,17 @@ class Guard:
             raise Problem(403, "the admin endpoints are closed: MODELYARD_TOKENS has no token for `admin`")
         _check(self._current(), authorization, ADMIN)
 
+    def _load_first(self, place: Path) -> Tokens:
+        """Read the tokens; where they are broken, those that were read before."""
+        try:
+            return load_tokens(place, self._routes)
+        except InputError as error:
+            with suppress(OSError):
+                tokens = load_kept_tokens(self._run_dir)
+                log.error(_STAY, error)
+                return tokens
+            raise
+
     def _current(self) -> Tokens:
         now = time.monotonic()
         if now - self._looked > _LOOK_EVERY and self._lock.acquire(blocking=False):
@@ -70,7 +85,10 @@ class Guard:
             self._tokens = load_tokens(self._place, self._routes)
             log.info("read the tokens again")
         except InputError as error:
-            log.error("%s; the tokens that were read before stay in force", error)
+            log.error(_STAY, error)
+            return
+        with suppress(OSError):  # a full disk closes no route
+            keep_tokens(self._tokens, self._run_dir)
 
 
 def _check(tokens: Tokens, authorization: str | None, *names: str) -> None:
