@@ -82,6 +82,8 @@ def test_other_bytes_are_400_and_nothing_else(data: bytes) -> None:
         (save(np.array([{}]), allow_pickle=True), "'|O'"),
         (save(np.array(["2026-11-21"], "M8[D]")), "'<M8[D]'"),
         (save(np.arange(3.0))[:-1], "take 24 bytes, the body has 23"),
+        (save(np.array([], "U1")).replace(b"<U1", b"<U0").replace(b"(0,)", b"(9,)"), "'<U0'"),
+        (save(np.zeros((3_000_000, 1, 1), "?")), "the shape [3000000, 1, 1] takes 6000000 lists"),
         (save(np.arange(3.0)).replace(b"(3,)", b"(9,)"), "take 72 bytes, the body has 24"),
     ],
 )
@@ -102,6 +104,12 @@ def test_an_array_in_and_an_array_out(serve: Any) -> None:
 def test_several_lists_are_columns_of_text(serve: Any) -> None:
     answer = serve(PREDICT, "both").post("/invocations", json={}, headers={"Accept": NPY})
     assert np.load(BytesIO(answer.data)).tolist() == [["<=50K", "a"], [">50K", ""]]
+
+
+def test_a_long_text_among_many_is_406_before_it_takes_memory() -> None:
+    with pytest.raises(Problem, match="longest text") as caught:
+        encode_npy(["x" * 100_000] + [""] * 100_000)
+    assert caught.value.status == 406
 
 
 @pytest.mark.parametrize("route", ["odd", "huge"])

@@ -184,6 +184,15 @@ def test_bytes_that_are_no_input_s_are_refused() -> None:
         decode_request(head + bytes(19), len(head))
 
 
+def test_a_shape_that_makes_much_of_little_is_refused() -> None:
+    shape, data = [500_000] + 15 * [1], bytes(500_000)
+    parameters = {"binary_data_size": len(data)}
+    tensor = {"name": "x", "shape": shape, "datatype": "INT8", "parameters": parameters}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    with pytest.raises(Problem, match="takes 7500000 lists: send fewer rows"):
+        decode_request(head + data, len(head))
+
+
 def test_elements_that_are_no_text_become_base64() -> None:
     assert decode_bytes(memoryview(struct.pack("<I2s", 2, b"\xff\x00")), "x") == [{"b64": "/wA="}]
 

@@ -17,6 +17,7 @@ _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 4096
 _ALIGNMENT = 64
 _MAX_RANK = 32
+_MAX_TEXT = 1 << 28
 _DATATYPES = {
     **{"b1": "BOOL", "i1": "INT8", "i2": "INT16", "i4": "INT32", "i8": "INT64"},
     **{"u1": "UINT8", "u2": "UINT16", "u4": "UINT32", "u8": "UINT64", "f2": "FP16", "f4": "FP32", "f8": "FP64"},
@@ -34,7 +35,7 @@ def decode_npy(data: bytes) -> Any:
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError, struct.error):
         raise Problem(400, "the body is no NPY file: send what numpy.save writes") from None
     order, code = description[:1].replace("|", "<").replace("=", "<"), description[1:]
-    if code[:1] == "U" and code[1:].isdigit():
+    if code[:1] == "U" and code[1:].isdigit() and int(code[1:]):  # of empty text, any number fits into no bytes
         values: list[Any] = _read_texts(data[start:], int(code[1:]), prod(shape), order)
     elif code in _DATATYPES:
         _check_size(data[start:], int(code[1:]) * prod(shape))
@@ -55,6 +56,8 @@ def encode_npy(rows: list[Any]) -> bytes:
         description, data = _DESCRIPTIONS[datatype], pack(values, datatype)
     elif all(isinstance(value, str) for value in values):
         width = max(map(len, values), default=1) or 1
+        if 4 * width * len(values) > _MAX_TEXT:  # an array has room for the longest in every place
+            raise Problem(406, "the answer's longest text makes too large an array: accept application/json")
         description, data = (
             f"<U{width}",
             "".join(value.ljust(width, "\0") for value in values).encode("utf-32-le", "surrogatepass"),

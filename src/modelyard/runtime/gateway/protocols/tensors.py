@@ -10,7 +10,9 @@ import json
 import struct
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from math import prod
+from operator import mul
 from typing import Any
 
 from modelyard.runtime.gateway.problems import Problem
@@ -18,6 +20,7 @@ from modelyard.runtime.gateway.problems import Problem
 JSON_TEXT = "application/json"
 BINARY_SIZE = "binary_data_size"
 _MAX_RANK = 16
+_MAX_LISTS = 1 << 22
 _LENGTH = struct.Struct("<I")
 _CODES = {
     "BOOL": "?",
@@ -115,11 +118,15 @@ def parameters_of(holder: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 def nest(values: list[Any], shape: Sequence[int]) -> Any:
     """Cut values into nested lists, row by row; where there are none, all that is left is an empty list.
 
+    Raises Problem 400 for a shape that makes much of little: sizes of 1 put each value into lists of its own.
+
     >>> nest([1, 2, 3, 4], [2, 2])
     [[1, 2], [3, 4]]
     """
     if not shape:
         return values[0]
+    if values and (lists := sum(accumulate(shape[:-1], mul))) > _MAX_LISTS:
+        raise Problem(400, f"the shape {list(shape)} takes {lists} lists: send fewer rows, or leave out sizes of 1")
     for size in reversed(shape[1:]) if values else ():
         values = [values[start : start + size] for start in range(0, len(values), size)]
     return values
