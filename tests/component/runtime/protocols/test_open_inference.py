@@ -54,6 +54,8 @@ def test_columns_become_records_where_the_content_type_says_so() -> None:
     sex = {"name": "sex", "shape": [2], "datatype": "BYTES", "data": ["f", "m"]}
     records = [{"age": 25, "sex": "f"}, {"age": 38, "sex": "m"}]
     assert decode(age, sex, parameters={"content_type": "pd"}) == {"instances": records}
+    with pytest.raises(Problem, match="the names are too long for 1000 rows"):
+        decode({**age, "name": "n" * 100_000, "shape": [1000], "data": [1] * 1000}, parameters={"content_type": "pd"})
     with pytest.raises(Problem, match="differ in rows: age has 2, sex has 1"):
         decode(age, {**sex, "shape": [1], "data": ["f"]}, parameters={"content_type": "pd"})
 
@@ -292,7 +294,9 @@ def test_the_server_and_its_health(client: Any) -> None:
     assert client.get("/v2/health/ready").json == {"ready": True}
     assert client.get("/v2/models/echo/ready").json == {"name": "echo", "ready": True}
     write_status(client.run_dir, [ModelStatus(name="m", state="failed", reason="no file")])
-    assert client.get("/v2/health/ready").status_code == 503
+    for path in ("/v2/health/ready", "/v2/models/echo/ready", "/v1/models/echo"):
+        waiting = client.get(path)
+        assert (waiting.status_code, waiting.headers["Retry-After"]) == (503, "1")
     assert client.get("/v2/models/echo/ready").json == {"name": "echo", "ready": False, "error": "no file"}
 
 

@@ -19,7 +19,8 @@ def test_ping_is_200_when_the_models_have_loaded(serve: Any) -> None:
     client = serve(PREDICT, "echo")
     assert client.get("/ping").status_code == 200
     write_status(client.run_dir, [ModelStatus(name="m", state="loading")])
-    assert client.get("/ping").status_code == 503
+    waiting = client.get("/ping")
+    assert (waiting.status_code, waiting.headers["Retry-After"]) == (503, "1")
 
 
 def test_the_only_route_needs_no_name(serve: Any) -> None:
@@ -105,6 +106,11 @@ def test_cells_are_numbers_only_where_nothing_is_lost() -> None:
     assert decode_csv('1,-2.5,1e3,.5,"a ""b""",007, 7 ,nan,1_0,') == [
         [1, -2.5, 1000.0, 0.5, 'a "b"', "007", 7, "nan", "1_0", None]
     ]
+
+
+def test_long_names_for_many_rows_are_refused() -> None:
+    with pytest.raises(Problem, match="the names are too long for 1000 rows"):
+        decode_csv("n" * 100_000 + "\n" + "1\n" * 1000, has_header=True)
 
 
 def test_a_cell_that_is_too_long_is_refused() -> None:

@@ -13,6 +13,7 @@ from modelyard.runtime.values import from_json_bytes
 FORM = "multipart/form-data"
 RAW_FIELD = "strData"
 FILE_FIELD = "binData"
+_MAX_NAMES = 1 << 26
 
 
 def take_json(request: Request, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
@@ -43,6 +44,13 @@ def take_object(request: Request) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def make_records(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
+    """Rows as objects, each with all names; raise Problem 400 where these would take more than the rows by far."""
+    if sum(map(len, names)) * len(rows) > _MAX_NAMES:
+        raise Problem(400, f"the names are too long for {len(rows)} rows: shorten them, or send fewer rows")
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def check_coding(request: Request) -> None:

@@ -13,13 +13,14 @@ from flask import Response, request
 
 from modelyard import __version__
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.gateway.protocols.bodies import check_coding, take_object
+from modelyard.runtime.gateway.protocols.bodies import check_coding, make_records, take_object
 from modelyard.runtime.gateway.protocols.protocol import (
     ERROR_IN_JSON,
     FLAG,
     JSON,
     LIST,
     READINESS,
+    RETRY,
     TEXT,
     About,
     Endpoint,
@@ -100,7 +101,7 @@ def arrange_payload(values: Mapping[str, Any], *, as_records: bool = False) -> d
         if len(set(map(len, columns.values()))) != 1:
             counts = ", ".join(f"{name} has {len(column)}" for name, column in columns.items())
             raise Problem(400, f"the inputs differ in rows: {counts}")
-        return {"instances": [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]}
+        return {"instances": make_records(list(columns), list(zip(*columns.values(), strict=True)))}
     if len(values) == 1:
         return {"instances": next(iter(values.values()))}
     return {"inputs": dict(values)}
@@ -162,7 +163,7 @@ def show_live(models: Models) -> Response:
 def show_ready(models: Models) -> Response:
     """GET /v2/health/ready"""
     ready = models.fleet.is_ready()
-    return answer_json({"ready": ready}, 200 if ready else 503)
+    return answer_json({"ready": ready}) if ready else answer_json({"ready": ready}, 503, RETRY)
 
 
 def show_model(models: Models, model: str, version: str = VERSION) -> Response:

@@ -104,6 +104,8 @@ class Protocol:
 
 
 JSON = "application/json"
+RETRY = {"Retry-After": "1"}
+"""What goes with the 503 of a probe."""
 
 
 def in_json(**properties: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -133,7 +135,7 @@ def show_readiness(models: Models, model: str) -> Response:
     status = models.status(model)
     if status.state == "ready":
         return answer_json({"name": model, "ready": True})
-    return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503)
+    return answer_json({"name": model, "ready": False, "error": status.reason or status.state}, 503, RETRY)
 
 
 READINESS = About(summary="Whether a model is ready", answers=in_json(name=TEXT, ready=FLAG))

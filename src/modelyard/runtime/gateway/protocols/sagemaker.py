@@ -14,11 +14,12 @@ from typing import Any
 from flask import Response, request
 
 from modelyard.runtime.gateway.problems import Problem, render_problem
-from modelyard.runtime.gateway.protocols.bodies import check_coding, take_json_or_form, take_object
+from modelyard.runtime.gateway.protocols.bodies import check_coding, make_records, take_json_or_form, take_object
 from modelyard.runtime.gateway.protocols.npy import NPY, decode_npy, encode_npy
 from modelyard.runtime.gateway.protocols.protocol import (
     JSON,
     LIST,
+    RETRY,
     TEXT,
     About,
     Endpoint,
@@ -52,7 +53,7 @@ def decode_csv(text: str, *, has_header: bool = False) -> list[Any]:
     for number, row in enumerate(rest, start=2):
         if len(row) != len(names):
             raise Problem(400, f"row {number} of the CSV has {len(row)} cells, the header {len(names)}")
-    return [dict(zip(map(str, names), row, strict=True)) for row in rest]
+    return make_records(list(map(str, names)), rest)
 
 
 def encode_csv(answer: Any) -> str:
@@ -145,7 +146,8 @@ def unload_model(models: Models, model: str) -> Response:
 
 def ping(models: Models) -> Response:
     """GET /ping: 200 when the models have loaded."""
-    return Response(status=200 if models.fleet.is_ready() else 503, mimetype="text/plain")
+    is_ready = models.fleet.is_ready()
+    return Response(status=200 if is_ready else 503, headers={} if is_ready else RETRY, mimetype="text/plain")
 
 
 def _describe(models: Models, route: str) -> dict[str, str]:
