@@ -10,7 +10,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.keys import Keys
 
 from tests.integration.browser import HERE, Page, open_browser
-from tests.integration.daemons import Daemon, wait_until
+from tests.integration.daemons import Daemon, starting_daemons, wait_until
 from tests.integration.picture_models import INCOME, ROUTES, application_files, make_picture
 
 pytestmark = pytest.mark.integration
@@ -235,6 +235,17 @@ def test_the_route_that_is_shown_is_in_sight_in_a_long_list(page: Page) -> None:
         assert nav["y"] <= link["y"] and link["y"] + link["height"] <= nav["y"] + nav["height"]
     finally:
         page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_a_long_list_of_routes_has_a_filter(driver: webdriver.Chrome) -> None:
+    routes = ["Iris", *(f"team/model-{number}" for number in range(9))]
+    environ = {"ROUTES": ",".join(f"{route}:predict:f" for route in routes)}
+    with starting_daemons() as start:
+        daemon = start({"predict.py": "def f(msg): return 1"}, **environ).wait_ready()
+        page = Page(driver, f"http://127.0.0.1:{daemon.port}").open()
+        page.find("#filter").send_keys("iRIS ")
+        shown = [link.get_attribute("data-link") for link in page.all("nav li a") if link.is_displayed()]
+        assert shown == ["Iris"]
 
 
 def test_dark_and_light_follow_the_system_and_can_be_read(page: Page) -> None:

@@ -467,7 +467,8 @@ async function refresh() {
 }
 
 document.querySelector("#filter")?.addEventListener("input", (event) => {
-  for (const link of links) link.parentElement.hidden = !link.textContent.includes(event.target.value.trim());
+  const wanted = event.target.value.trim().toLowerCase();
+  for (const link of links) link.parentElement.hidden = !link.textContent.toLowerCase().includes(wanted);
 });
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault(); // the address names the route that is shown
