@@ -193,7 +193,7 @@ class TestProfile:
         }
         with container_profile(make_network_profile({}, pip), {}) as profile:
             targets = {folder.source: folder.target for folder in profile.folders}
-            assert all(folder.read_only for folder in profile.folders)
+            assert all(folder.read_only for folder in profile.folders if folder.target != PLACE)
             assert set(targets) >= {str(bundle), str(wheels), str(index.parent)}
             variables = profile.variables
             assert variables["SSL_CERT_FILE"] == variables["PIP_CERT"] == targets[str(bundle)]
@@ -205,6 +205,13 @@ class TestProfile:
             assert targets[str(bundle)] in Path(root, "apt.conf").read_text()
             assert all(Path(root, Path(target).name).exists() for target in targets.values() if target != PLACE)
         assert not Path(root).exists()
+
+    def test_the_folder_around_places_of_files_is_not_read_only(self, tmp_path):
+        """Docker Engine 26 opens the place of a file to write, when something is copied into the container."""
+        bundle = tmp_path / "ca.pem"
+        bundle.touch()
+        with container_profile(make_network_profile({}, {"cert": str(bundle)}), {}) as profile:
+            assert [folder.target for folder in profile.folders if not folder.read_only] == [PLACE]
 
     def test_proxy_on_this_machine_needs_this_machines_network(self):
         assert choose_network(NetworkProfile({"HTTPS_PROXY": "http://localhost:3128"}), {}) == "host"

@@ -56,7 +56,8 @@ def container_profile(profile: NetworkProfile, environ: Mapping[str, str]) -> It
             place = root / Path(target).relative_to(PLACE)
             place.mkdir() if Path(source).is_dir() else place.touch()
         folders = (
-            Folder(source=str(root), target=PLACE),
+            # Read-only, Docker Engine 26 copies no files into the container: it opens the places of files to write.
+            Folder(source=str(root), target=PLACE, read_only=False),
             *(Folder(source=s, target=t) for s, t in sorted(mounts.items())),
         )
         network = choose_network(profile, environ)
