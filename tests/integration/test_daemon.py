@@ -578,6 +578,18 @@ def test_the_applications_file_names_disturb_neither_gateway_nor_supervisor(star
     assert daemon.wait_ready().post("run") == (200, 1)
 
 
+def test_a_status_that_cannot_be_written_is_told_and_ends_no_daemon(start_pair: StartDaemon) -> None:
+    daemon = start_pair(PRELOAD="0").wait_ready()
+    obstacle = daemon.run_dir / ".status.json.part"
+    obstacle.mkdir()
+    assert daemon.post("die")[0] == 502
+    wait_until(lambda: daemon.post("fine") == (200, "fine"))
+    assert daemon.log.count("/routes stays as it was until this is mended") == 1
+    obstacle.rmdir()
+    wait_until(lambda: read_status(daemon.run_dir)["p/bad"].restarts == 1)
+    assert daemon.stop() == 0
+
+
 def test_the_json_log_has_one_object_a_line(start_pair: StartDaemon) -> None:
     daemon = start_pair(MODELYARD_LOG="json").wait_ready()
     _, failure = daemon.post("fail")

@@ -11,6 +11,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelyard.runtime.memory import reserve_disk
+
 _DOUBLE = 8
 Values = Sequence[float]
 
@@ -19,6 +21,7 @@ def map_doubles(path: Path, count: int) -> memoryview[float]:
     """Map `count` doubles in the file at `path`: zeros where it is new, else what is there."""
     with path.open("a+b") as file:
         file.truncate(_DOUBLE * count)
+        reserve_disk(file.fileno(), _DOUBLE * count)
         return memoryview(mmap.mmap(file.fileno(), _DOUBLE * count)).cast("d")
 
 

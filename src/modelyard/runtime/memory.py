@@ -44,6 +44,15 @@ def settle_memory() -> None:
                 library.madvise(ctypes.c_void_p(start), ctypes.c_size_t(size), _DONTNEED)
 
 
+def reserve_disk(fd: int, size: int) -> None:
+    """Have the disk hold a file of `size` bytes that is to be mapped; raise OSError where it is full.
+
+    Else it would be a page that is written later and finds no room: that ends the process (SIGBUS).
+    """
+    with suppress(AttributeError):  # macOS has no such call
+        os.posix_fallocate(fd, 0, size)
+
+
 def find_unwritten_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:
     """The address and size in bytes of each mapping, in the lines of /proc/<pid>/smaps, whose pages all are its file's.
 

@@ -20,7 +20,7 @@ from modelyard.runtime.application import Model
 from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 from modelyard.runtime.logs import fields
-from modelyard.runtime.memory import read_resident_bytes
+from modelyard.runtime.memory import read_resident_bytes, reserve_disk
 from modelyard.runtime.processes import NEVER, Child, Process, Site, describe_exit
 from modelyard.runtime.routes import Route
 from modelyard.runtime.seldon_metrics import metrics_path
@@ -100,6 +100,7 @@ class ModelProcess(Process):
         self._control, control = socket.socketpair()
         with control, tempfile.TemporaryFile(dir=self._site.run_dir) as clock:
             clock.truncate(ALARM.size)
+            reserve_disk(clock.fileno(), ALARM.size)
             self._clock = mmap.mmap(clock.fileno(), ALARM.size, access=mmap.ACCESS_READ)
             read_end, output = os.pipe()
             self._output = open(read_end, "rb", buffering=0)  # noqa: PTH123, SIM115

@@ -113,6 +113,7 @@ class Supervisor:
             for index, model in enumerate(application.models)
         ]
         self._statuses: list[ModelStatus] = []
+        self._is_disk_told = False
         self._replies: deque[Callable[[], None]] = deque()
         self._stop_by = NEVER
         self._released = False
@@ -228,11 +229,16 @@ class Supervisor:
             server.kill()
 
     def _write_status(self) -> None:
-        """Show how the models are, and only then answer who asked for that."""
+        """Show how the models are, and only then answer who asked for that; a full disk is told, and tried again."""
         statuses = [model.status for model in self._models]
         if statuses != self._statuses:
-            write_status(self._site.run_dir, statuses)
-            self._statuses = statuses
+            try:
+                write_status(self._site.run_dir, statuses)
+                self._statuses, self._is_disk_told = statuses, False
+            except OSError as error:
+                if not self._is_disk_told:
+                    log.error("/routes stays as it was until this is mended: %s: %s", self._site.run_dir, error)
+                self._is_disk_told = True
         while self._replies:
             self._replies.popleft()()
 

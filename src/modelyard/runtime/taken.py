@@ -12,6 +12,8 @@ import struct
 from collections.abc import Collection
 from pathlib import Path
 
+from modelyard.runtime.memory import reserve_disk
+
 _IDLE = struct.Struct("=Q")
 _HEAD = struct.Struct("=QQQ")
 
@@ -27,6 +29,7 @@ class Taken:
         size = struct.calcsize(f"={most + 3}Q")
         with _path(socket).open("a+b") as file:
             file.truncate(max(size, file.seek(0, os.SEEK_END)))
+            reserve_disk(file.fileno(), size)
             self._memory = mmap.mmap(file.fileno(), size)
         self._pid = os.getpid()
         _IDLE.pack_into(self._memory, 0, self._pid)

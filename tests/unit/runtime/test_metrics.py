@@ -128,3 +128,10 @@ def test_every_line_is_what_prometheus_reads(tmp_path: Path) -> None:
     assert not [line for line in lines if not LINE.fullmatch(line)]
     typed = [line.split()[2] for line in lines if line.startswith("# TYPE")]
     assert len(typed) == len(set(typed))
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="macOS reserves no disk")
+def test_counts_have_their_place_on_the_disk_before_it_is_full(tmp_path: Path) -> None:
+    WorkerCounts(tmp_path / "w0.counts", [f"route-{number}" for number in range(200)])
+    status = (tmp_path / "w0.counts").stat()
+    assert status.st_blocks * 512 >= status.st_size > 8192
