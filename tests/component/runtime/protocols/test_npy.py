@@ -83,6 +83,7 @@ def test_other_bytes_are_400_and_nothing_else(data: bytes) -> None:
         (save(np.array(["2026-11-21"], "M8[D]")), "'<M8[D]'"),
         (save(np.arange(3.0))[:-1], "take 24 bytes, the body has 23"),
         (save(np.array([], "U1")).replace(b"<U1", b"<U0").replace(b"(0,)", b"(9,)"), "'<U0'"),
+        (save(np.array(["ab"])).replace(b"<U2", "<U²".encode()).replace(b" \n", b"\n"), "'<U²'"),
         (save(np.zeros((3_000_000, 1, 1), "?")), "the shape [3000000, 1, 1] takes 6000000 lists"),
         (save(np.arange(3.0)).replace(b"(3,)", b"(9,)"), "take 72 bytes, the body has 24"),
     ],

@@ -4,6 +4,7 @@ https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 """
 
 import ast
+import re
 import struct
 from collections.abc import Sequence
 from math import prod
@@ -17,6 +18,7 @@ _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 4096
 _ALIGNMENT = 64
 _MAX_RANK = 32
+_TEXT = re.compile(r"U[1-9][0-9]{0,8}")  # not U0: of empty text, any number fits into no bytes
 _MAX_TEXT = 1 << 28
 _DATATYPES = {
     **{"b1": "BOOL", "i1": "INT8", "i2": "INT16", "i4": "INT32", "i8": "INT64"},
@@ -35,7 +37,7 @@ def decode_npy(data: bytes) -> Any:
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError, struct.error):
         raise Problem(400, "the body is no NPY file: send what numpy.save writes") from None
     order, code = description[:1].replace("|", "<").replace("=", "<"), description[1:]
-    if code[:1] == "U" and code[1:].isdigit() and int(code[1:]):  # of empty text, any number fits into no bytes
+    if _TEXT.fullmatch(code):
         values: list[Any] = _read_texts(data[start:], int(code[1:]), prod(shape), order)
     elif code in _DATATYPES:
         _check_size(data[start:], int(code[1:]) * prod(shape))

@@ -265,8 +265,8 @@ def _read_header_length() -> int | None:
     text = request.headers.get(HEADER_LENGTH)
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit():
-        raise Problem(400, f"{HEADER_LENGTH} is {text!r}, no length")
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Problem(400, f"{HEADER_LENGTH} is {text[:80]!r}, no length")
     return int(text)
 
 

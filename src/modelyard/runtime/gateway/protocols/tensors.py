@@ -48,7 +48,7 @@ def decode_tensor(tensor: Any, place: str, binary: memoryview | None = None) -> 
     shape, datatype = _read_field(tensor, "shape", list, place), _read_field(tensor, "datatype", str, place)
     if datatype not in DATATYPES:
         raise Problem(400, f"{place}.datatype is {datatype!r}: there are {', '.join(DATATYPES)}")
-    if len(shape) > _MAX_RANK or not all(type(size) is int and size >= 0 for size in shape):
+    if len(shape) > _MAX_RANK or not all(type(size) is int and 0 <= size < 1 << 63 for size in shape):
         raise Problem(400, f"{place}.shape is {str(shape)[:80]}: up to {_MAX_RANK} whole numbers from 0 on")
     if binary is None:
         data = _read_field(tensor, "data", object, place)
