@@ -66,7 +66,7 @@ def main(settings: Mapping[str, Any]) -> int:
     try:
         with following_files(Path("models")) as files:
             functions = load_functions(settings["routes"])
-        routes = {route: make_route(route, function, settings, clock, root) for route, function in functions.items()}
+            routes = {name: make_route(name, function, settings, clock, root) for name, function in functions.items()}
     except BaseException as error:
         print(format_trace(error), file=sys.stderr, flush=True)
         report(control, state="failed", reason=describe_failure(error, root))
@@ -108,7 +108,7 @@ def following_files(folder: Path) -> Iterator[dict[str, Any]]:
 
     Those that it writes as well (a cache, a lock) are left out at the end: loading again would change them again.
     """
-    prefix = f"{folder.absolute()}{os.sep}"
+    prefixes = (f"{folder.absolute()}{os.sep}", f"{folder.resolve()}{os.sep}")
     files: dict[str, Any] = {}
     written = set()
     is_on = True
@@ -116,7 +116,7 @@ def following_files(folder: Path) -> Iterator[dict[str, Any]]:
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if is_on and event in _FILE_EVENTS and isinstance(target := arguments[_FILE_EVENTS[event]], (str, bytes)):
             path = os.path.abspath(os.fsdecode(target))  # noqa: PTH100
-            if not path.startswith(prefix):
+            if not path.startswith(prefixes):
                 return
             if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
                 files.setdefault(path, take_stamp(path))

@@ -110,6 +110,25 @@ def test_it_tells_which_files_the_model_was_loaded_from_but_not_those_that_it_wr
     assert [Path(path).name for path in running.news()["files"]] == ["weights.bin"]
 
 
+def test_files_are_followed_behind_a_link_and_where_the_first_call_reads_them(
+    start_worker: Any, tmp_path: Path
+) -> None:
+    source = """
+        from functools import cache
+        from pathlib import Path
+
+        WEIGHTS = Path("models/weights.bin").resolve().read_text()
+
+        @cache
+        def read_labels(): return Path("models/labels.txt").read_text()
+        def run(msg): return read_labels()
+    """
+    files = {"store/weights.bin": "1", "store/labels.txt": "a", "instances.json": "1"}
+    (tmp_path / "models").symlink_to("store")
+    running = start_worker(source, "run", files=files, instances=str(tmp_path / "instances.json"))
+    assert sorted(Path(path).name for path in running.news()["files"]) == ["labels.txt", "weights.bin"]
+
+
 def test_a_full_queue_is_refused_at_once(start_worker: Any, wait_until: Callable[..., None]) -> None:
     source = """
         import os, time
