@@ -75,7 +75,7 @@ class Plan:
         return [_cut(self.form, answer, end - count, end) for count, end in zip(counts, accumulate(counts))]
 
     def _has_same_others(self, payload: Mapping[str, Any]) -> bool:
-        return all(key in payload and find_distance(payload[key], value) == 0.0 for key, value in self._others.items())
+        return all(key in payload and _is_same(payload[key], value) for key, value in self._others.items())
 
     def _fit(self, kind: Hashable) -> Hashable | None:
         try:
@@ -136,6 +136,11 @@ def kind_of(value: Any) -> Hashable:
 def _is_huge(value: Any) -> bool:
     """Tell whether it is an integer of which numpy makes an object."""
     return type(value) is int and not -(2**63) <= value < 2**63
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Tell whether two values are equal and of the same types: 1 is not 1.0 to every function."""
+    return bool(one == other) and kind_of(one) == kind_of(other)
 
 
 def find_distance(one: Any, other: Any) -> float:

@@ -149,6 +149,7 @@ def test_other_fields_must_be_those_of_the_test_instances() -> None:
     assert plan.find_kind({"instances": ROWS, "threshold": 1}) is not None
     assert plan.find_kind({"instances": ROWS, "threshold": 2}) is None
     assert plan.find_kind({"instances": ROWS, "threshold": True}) is None
+    assert plan.find_kind({"instances": ROWS, "threshold": 1.0}) is None
     assert plan.find_kind({"instances": ROWS}) is None
 
 
