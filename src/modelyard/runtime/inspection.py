@@ -50,6 +50,12 @@ def find_functions(path: Path) -> dict[str, int]:
     return names
 
 
+def find_async_functions(path: Path) -> set[int]:
+    """The lines of the async functions at a module's top level that no decorator makes something else of."""
+    nodes = _flatten(parse_module(path).body)
+    return {node.lineno for node in nodes if isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list}
+
+
 def describe_functions(path: Path) -> str:
     """The functions and classes that a module defines itself, to choose from."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -80,7 +86,8 @@ def find_module(root: Path, module: str) -> Path | None:
 
 
 def check_entry(root: Path, module: str, function: str, *, place: str) -> Path:
-    """Return the file of `module` below `root`; raise InputError where it is missing or does not define `function`.
+    """Return the file of `module` below `root`; raise InputError where it is missing or does not define `function`,
+    or that is async.
 
     `place` is where the two are named. A module with a `__getattr__` (PEP 562) is taken to define what its literal
     table of functions lists.
@@ -92,6 +99,11 @@ def check_entry(root: Path, module: str, function: str, *, place: str) -> Path:
             hint="name the module by the dotted path it is staged at",
         )
     names = find_functions(path)
+    if names.get(function) in find_async_functions(path):
+        raise InputError(
+            f"{at(path.relative_to(root), names[function])}: {function} is async, which a worker does not await",
+            hint="write def; asyncio.run(...) inside it runs what has to be awaited",
+        )
     if function in names or (module, function) in find_lazy_functions(path):
         return path
     raise InputError(

@@ -110,6 +110,14 @@ def test_missing_module_and_missing_function_name_the_place(tmp_path):
         check_entry(root, "predict", "fr", place="env:2")
 
 
+def test_an_async_function_is_told_with_its_line_unless_a_decorator_runs_it(tmp_path):
+    source = "import asyncio\nasync def rf(msg): pass\n@asyncio.run_it\nasync def xgb(msg): pass"
+    root = write(tmp_path, {"income/predict.py": source})
+    with pytest.raises(InputError, match=r"^income/predict\.py:2: rf is async, which a worker does not await"):
+        check_entry(root, "income.predict", "rf", place="env:1")
+    check_entry(root, "income.predict", "xgb", place="env:1")
+
+
 def test_syntax_error_names_its_line(tmp_path):
     root = write(tmp_path, {"predict.py": "x = 1\ndef rf(msg:\n"})
     with pytest.raises(InputError, match=r"predict.py:2: "):
