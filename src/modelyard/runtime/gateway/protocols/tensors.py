@@ -197,12 +197,13 @@ def _check_values(values: list[Any], datatype: str, place: str) -> list[Any]:
         allowed = {int, float, type(None)}
     else:
         allowed = {bool} if datatype == "BOOL" else {int}
-    wrong = [value for value in values if type(value) not in allowed]
+    kinds = set(map(type, values))
+    wrong = [] if kinds <= allowed else [value for value in values if type(value) not in allowed]
     if allowed == {int} and not wrong:
         wrong = _find_beyond(values, datatype)
     if wrong:
         raise Problem(400, f"{place}.data holds {json.dumps(wrong[0])[:80]}, which is no {datatype}")
-    if not datatype.startswith("FP") or int not in set(map(type, values)):
+    if not datatype.startswith("FP") or int not in kinds:
         return values
     try:
         return [value if value is None else float(value) for value in values]
