@@ -207,6 +207,21 @@ def test_a_model_that_loads_for_ever_is_given_up(operated: Daemon) -> None:
     assert operated.post("run", {"instances": [[5]]}) == (200, {"scaled": [10]})
 
 
+def test_who_waits_for_a_reload_is_told_at_once_that_the_daemon_stops(operated: Daemon) -> None:
+    put(operated, '{"scale": 3, "load_seconds": 3600}')
+    answers: list[tuple[int, Any]] = []
+    ask = lambda: answers.append(operated.request("POST", "/admin/reload/run", **ADMIN))  # noqa: E731
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_until(lambda: "loading it again" in operated.log)
+    started = time.monotonic()
+    assert operated.stop() == 0
+    assert time.monotonic() - started < 5
+    thread.join()
+    ((status, answer),) = answers
+    assert (status, answer["detail"]) == (409, "m: the daemon is stopping")
+
+
 def test_an_unloaded_model_answers_what_it_was_sent_and_is_missed_by_nobody(operated: Daemon) -> None:
     with Load(operated) as load:
         wait_until(lambda: load.answers)

@@ -124,6 +124,11 @@ class ModelWorkers:
             self._tell(logging.INFO, "loading it: asked to")
             self._serving = [self._make(socket) for socket in self._sockets]
 
+    def abandon_reload(self, why: str) -> None:
+        """Load nothing beside what serves any more; who waits for that is told why."""
+        self._drop_candidates()
+        self._answer_operators(why)
+
     def take_exit(self, process: ModelProcess, code: int, *, is_stopping: bool) -> None:
         """Deal with the end of one of them."""
         if process in self._serving:

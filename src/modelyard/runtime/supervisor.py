@@ -219,6 +219,8 @@ class Supervisor:
         log.info("stopping: finishing the requests that were accepted")
         self._stop_by = time.monotonic() + self._site.settings.stop_timeout
         self._listener.close()
+        for model in self._models:
+            model.abandon_reload("the daemon is stopping")
         self._gateway.stop()
 
     def _kill_all(self) -> None:
