@@ -269,6 +269,15 @@ def test_a_model_that_cannot_load_takes_no_other_down(start_daemon: StartDaemon)
     assert daemon.request("GET", "/readyz")[0] == 200
 
 
+def test_a_model_that_crashes_the_interpreter_while_it_loads_says_where(start_daemon: StartDaemon) -> None:
+    source = "import faulthandler\n\ndef load():\n    faulthandler._sigsegv()\n\nload()\ndef run(msg): return 1"
+    daemon = start_daemon({"m/p.py": source}, ROUTES="run:m.p:run")
+    wait_until(lambda: "could not be loaded" in daemon.post("run")[1]["detail"])
+    detail = daemon.post("run")[1]["detail"]
+    assert "killed by SIGSEGV (its last line: Fatal Python error: Segmentation fault: " in detail
+    assert detail.endswith('File "m/p.py", line 4 in load)')
+
+
 def test_a_function_that_changes_the_folder_hides_no_test_instances(start_daemon: StartDaemon) -> None:
     source = """
         import os

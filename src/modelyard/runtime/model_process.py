@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _MAX_NEWS = 1 << 26  # the modules and files of a large model take more than a line of its log may
 _DUMP_TIME = 0.3
+_FATAL = "Fatal Python error"
 _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
 _ASK_EVERY = 5.0
 _LEAST_PATIENCE = 5.0
@@ -271,8 +272,15 @@ class ModelProcess(Process):
         assert self._output is not None
         output = self._output
         for line in read_lines(self._selector, output, lambda size: os.read(output.fileno(), size), self._lines):
-            self._last_line = line
+            self._note(line)
             log.info("[%s] %s", self.status.name, line, extra=fields(model=self.status.name))
+
+    def _note(self, line: str) -> None:
+        """Keep the last line; after a fatal error (SIGSEGV) that one, and the innermost of the application's frames."""
+        if not self._last_line.startswith(_FATAL):
+            self._last_line = line
+        elif ": File " not in self._last_line and (root := f"{self._site.root}/") in line:
+            self._last_line += f": {line.strip().replace(root, '')}"
 
     def _describe_end(self, code: int) -> ModelStatus:
         end = self._kill_reason or describe_exit(code)
