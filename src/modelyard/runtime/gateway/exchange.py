@@ -65,6 +65,17 @@ class Client:
         what = "head" if self._head is None else "body"
         self._refuse(Problem(408, f"the request's {what} did not come in time"))
 
+    def end(self) -> bool:
+        """Give up because the daemon ends; tell whether a request remains that was accepted and not answered."""
+        if not self._is_busy:
+            self.time_out()
+            return False
+        if self._out or self._is_lingering:
+            return False
+        limit = self._worker.settings.stop_timeout
+        self._refuse(Problem(503, f"the daemon stops, and had no answer after {limit:g} s more", retry_after=1))
+        return True
+
     def prepare_to_end(self) -> None:
         """Take one request more at most: one that has begun, or is on its way, is answered."""
         self._is_last = True

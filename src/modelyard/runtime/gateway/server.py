@@ -27,6 +27,7 @@ from modelyard.runtime.settings import load_settings
 _BACKLOG = 2048
 _AT_ONCE = 64
 _TICK = 0.1
+_LAST_WORDS = 0.5
 _STATE_THREADS = 4
 _SPARE_FILES = 128
 _FILES = 65536
@@ -87,7 +88,8 @@ class EventWorker(Worker):  # type: ignore[misc]
         next_tick = 0.0
         while True:
             if self.is_stopping and stop_at == float("inf"):
-                stop_at = time.monotonic() + self.cfg.graceful_timeout
+                limit = self.settings.stop_timeout
+                stop_at = time.monotonic() + limit - min(_LAST_WORDS, limit / 4)
                 self._stop_accepting()
             for key, events in self.selector.select(0 if self._done else _TICK):
                 key.data(events)
@@ -99,6 +101,7 @@ class EventWorker(Worker):  # type: ignore[misc]
                 self._done.popleft()()
             self.hot.flush()
             if self.is_stopping and (not self.clients or now >= stop_at):
+                self._end_clients()
                 return
 
     def _tick(self, now: float) -> None:
@@ -134,6 +137,14 @@ class EventWorker(Worker):  # type: ignore[misc]
             listener.close()
         for client in list(self.clients):
             client.prepare_to_end()
+
+    def _end_clients(self) -> None:
+        """Tell those who have not been answered so."""
+        late = sum([client.end() for client in list(self.clients)])
+        while self._done:
+            self._done.popleft()()
+        if late:
+            self.log.warning("stopping: %s requests had no answer within STOP_TIMEOUT: they get 503", late)
 
     def _wake(self, _: int) -> None:
         with suppress(BlockingIOError):
