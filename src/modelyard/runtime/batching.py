@@ -198,13 +198,13 @@ def _answers_alike(plan: Plan, ask: Call, whole: Any, row: Any, single: Any, *, 
 
 
 def make_whole(row: Any) -> Any:
-    """The row with its floats made integers, none of them 0.
+    """The row with its floats made integers, none of them 0; a number beyond floats stays.
 
-    >>> make_whole([1.5, "a", {"b": 0.25}])
-    [1, 'a', {'b': 1}]
+    >>> make_whole([1.5, "a", {"b": 0.25}, float("inf")])
+    [1, 'a', {'b': 1}, inf]
     """
     if isinstance(row, float):
-        return int(row) or 1
+        return (int(row) or 1) if math.isfinite(row) else row
     if isinstance(row, list):
         return [make_whole(value) for value in row]
     return {key: make_whole(value) for key, value in row.items()} if isinstance(row, dict) else row
