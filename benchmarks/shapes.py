@@ -47,11 +47,12 @@ def measure_one_connection(bench: "Bench") -> Mapping[str, float]:
     runs = []
     with bench.servers(["daemon", "flask", "relay"], "lr"):
         time.sleep(SETTLING)
+        peers = ("relay", "daemon", "flask")
+        after = time_bare(bench, "lr")
         for _ in turns:
-            peers = ("relay", "daemon", "flask")
-            before = time_bare(bench, "lr")
             found = {peer: bench.load(peer, "lr", 1, seconds=1)["p50 ms"] for peer in peers}
-            bare = (before + time_bare(bench, "lr")) / 2
+            before, after = after, time_bare(bench, "lr")
+            bare = (before + after) / 2
             above = {f"{peer} above bare ms": found[peer] - bare for peer in peers}
             runs.append({"bare p50 ms": bare, "daemon p50 ms": found["daemon"], **above})
     model = _median(runs)

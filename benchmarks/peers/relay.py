@@ -1,6 +1,6 @@
-"""The least that a server costs whose model has a process of its own: bytes in, bytes out, one client at a time.
+"""About the least that a server costs whose model has a process of its own: bytes in, bytes out, one client at a time.
 
-`python relay.py <model> <port>`; no server does less of HTTP, so none that keeps models apart is faster.
+`python relay.py <model> <port>`: it checks, counts and batches nothing, and reads no more of HTTP than where a body is.
 """
 
 import json
