@@ -27,7 +27,7 @@ from modelyard.runtime.settings import load_settings
 _BACKLOG = 2048
 _AT_ONCE = 64
 _TICK = 0.1
-_LAST_WORDS = 0.5
+_LAST_WORDS = 0.5  # before the supervisor ends by force who has not ended
 _STATE_THREADS = 4
 _SPARE_FILES = 128
 _FILES = 65536
