@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -132,11 +133,19 @@ def read_manifest(name: str, directory: Path | str = "models") -> Manifest:
         return parse_manifest(path.read_bytes(), source=path)
     except FileNotFoundError:
         raise ModelBinaryError(
-            f"{path}: no such model (models here: {', '.join(_model_names(path.parent)) or 'none'})",
+            f"{path}: no such model (models here: {_describe_names(name, _model_names(path.parent))})",
             hint="train it first, or check MODEL_NAME",
         ) from None
     except OSError as error:
         raise ModelBinaryError(f"{path}: can't read it ({error.strerror})") from None
+
+
+def _describe_names(wanted: str, names: list[str]) -> str:
+    """All names where they are few, else the three nearest to what is wanted."""
+    if len(names) <= 5:
+        return ", ".join(names) or "none"
+    near = get_close_matches(wanted, names, n=3, cutoff=0.0)
+    return f"{', '.join(near)} and {len(names) - len(near)} others"
 
 
 def _encode(codec: Codec, model: Any, name: str) -> bytes:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from modelyard.errors import InputError, WorkspaceError, at
 from modelyard.runtime.environment import Environment, read_environment
+from modelyard.runtime.nearest import ask_whether_meant, describe_choices
 from modelyard.runtime.pythons import PYTHON_VERSION_FILE, read_python_version
 from modelyard.runtime.routes import Route, check_function_name, check_module_path, parse_routes
 
@@ -187,9 +188,10 @@ class Workspace:
         """Every model directory of a project, sorted by name."""
         folder = self.projects_root / project
         if not folder.is_dir():
-            known = ", ".join(self.projects()) or "none yet"
+            meant = ask_whether_meant(project, self.projects())
+            known = describe_choices(project, self.projects(), none="none yet")
             raise WorkspaceError(
-                f"{folder}: no such project (projects here: {known})",
+                f"{folder}: no such project{meant} (projects here: {known})",
                 hint=f"check the name, or make it: modelyard new project {project}",
             )
         return tuple(ModelDirectory(path) for path in _model_paths(folder))
@@ -202,8 +204,11 @@ class Workspace:
         """The model directory at `path`; raise WorkspaceError where there is none."""
         resolved = self._inside(path)
         if not (resolved / ENVIRONMENT_FILE).is_file() or resolved.name == COMBINED:
-            known = ", ".join(model.full_name for model in self.all_model_directories()) or "none yet"
-            what = f"it has no {ENVIRONMENT_FILE}" if resolved.is_dir() else "there is no such folder"
+            wanted = str(resolved.relative_to(self.projects_root))
+            names = [model.full_name for model in self.all_model_directories()]
+            known = describe_choices(wanted, names, none="none yet")
+            meant = ask_whether_meant(wanted, names)
+            what = f"it has no {ENVIRONMENT_FILE}" if resolved.is_dir() else f"there is no such folder{meant}"
             raise WorkspaceError(
                 f"{path}: no model directory, {what} (model directories here: {known})",
                 hint="name one of these as projects/<project>/<model>, or make one: modelyard new model",
@@ -231,7 +236,7 @@ class Workspace:
             place = f"{makefile.where('MODEL_DIRS')}: MODEL_DIRS" if is_own else "option --models (make: MODEL_DIRS)"
             raise WorkspaceError(
                 f"{place} names {missing[0]!r}, which is no model directory of {home.parent}",
-                hint=f"there are: {' '.join(by_path) or 'none'}",
+                hint=f"there are: {describe_choices(missing[0], by_path)}",
             )
         return CombinedDirectory(home, tuple(by_path[name] for name in chosen))
 

@@ -36,7 +36,9 @@ def demo_command(
     What has not changed since the last time is reused.
     """
     from modelyard.pipeline.demo import run_demo
+    from modelyard.pipeline.subject import find_project
 
+    project = find_project(settings.workspace, project, start=settings.directory)
     opened = settings.open_engine(engine, quiet=as_json)
     console = Console(verbose=settings.verbose)
     rows = run_demo(settings.workspace, project, opened, console, host=host, port=port, limits=limits)

@@ -46,7 +46,7 @@ def stage_command(
     from modelyard.pipeline.building import BuildRequest, stage
     from modelyard.pipeline.subject import find_subject
 
-    subject = find_subject(settings.workspace, settings.path(directory))
+    subject = find_subject(settings.workspace, settings.locate(directory))
     root = Path(settings.path(context))
     root.mkdir(parents=True, exist_ok=True)
     request = BuildRequest(
@@ -102,7 +102,7 @@ def build_command(
     else:
         request = building.BuildRequest(
             workspace=settings.workspace,
-            subject=find_subject(settings.workspace, settings.path(directory)),
+            subject=find_subject(settings.workspace, settings.locate(directory)),
             kind="train" if kind == "train" else "predict",
             tag=tag,
             variant=variant,

@@ -26,7 +26,7 @@ def lock_command(
 
     opened = settings.open_engine(engine)
     console = Console(verbose=settings.verbose)
-    for request in find_lockable(settings.workspace, settings.path(directory), variant=variant):
+    for request in find_lockable(settings.workspace, settings.locate(directory), variant=variant):
         with staged(request) as context:
             if check:
                 check_locks(context, opened)

@@ -34,7 +34,7 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
     from modelyard.pipeline.data import has_data_script, prepare_data
     from modelyard.pipeline.subject import find_projects
 
-    projects = find_projects(settings.workspace, settings.path(directory))
+    projects = find_projects(settings.workspace, settings.locate(directory))
     if source is not None:
         from modelyard.pipeline.remote import pull_data
 
@@ -85,7 +85,7 @@ def train_command(
     from modelyard.pipeline.training import TrainRequest, describe_train, train_model
 
     models = dict.fromkeys(
-        model for path in directories or (".",) for model in find_models(settings.workspace, settings.path(path))
+        model for path in directories or (".",) for model in find_models(settings.workspace, settings.locate(path))
     )
     if len(models) > 1 and (tag or model_name or push):
         raise click.UsageError(f"--tag, --model-name and --push name one model, but {len(models)} are to be trained")
@@ -140,7 +140,7 @@ def generate_command(
 
     changed = generate_all(
         settings.workspace,
-        settings.path(directory),
+        settings.locate(directory),
         names=models.split() if models is not None else None,
         check=check,
         offline=offline,

@@ -12,6 +12,7 @@ from click.core import ParameterSource
 from modelyard.cli.console import Console, cut, print_json, print_table
 from modelyard.cli.options import (
     directory_argument,
+    dry_run_option,
     engine_option,
     host_option,
     json_option,
@@ -56,6 +57,7 @@ _ANSWER_WIDTH = 80
 @limits_options
 @variant_option
 @engine_option
+@dry_run_option
 @pass_settings
 def serve_command(
     settings: Settings,
@@ -73,20 +75,22 @@ def serve_command(
     limits: "Limits",
     variant: str,
     engine: str | None,
+    dry_run: bool,
 ) -> None:
     """Build and start the daemon of DIRECTORY, a model directory or an all/, and return when it is ready."""
     from modelyard.pipeline.building import BuildRequest
-    from modelyard.pipeline.remote import pull_model
-    from modelyard.pipeline.serving import ServeRequest, serve
+    from modelyard.pipeline.remote import model_name_of, pull_model
+    from modelyard.pipeline.serving import ServeRequest, describe_serve, serve
     from modelyard.pipeline.subject import find_subject, models_of
     from modelyard.workspace import ModelDirectory
 
     console = Console(verbose=settings.verbose)
-    subject = find_subject(settings.workspace, settings.path(directory))
+    subject = find_subject(settings.workspace, settings.locate(directory))
     if pull is not None:
         if not isinstance(subject, ModelDirectory):
             raise click.UsageError("--pull gets one model, but an all/ serves many")
-        model_name = pull_model(pull, subject.path.parent / "models", console)
+        folder = subject.path.parent / "models"
+        model_name = model_name_of(pull) if dry_run else pull_model(pull, folder, console)
     build = BuildRequest(
         workspace=settings.workspace,
         subject=subject,
@@ -105,6 +109,9 @@ def serve_command(
         timeout=timeout,
         environment={**loads_soon, **parse_variables(variables)},
     )
+    if dry_run:
+        click.echo("\n".join([*([f"get {pull}"] if pull else []), *describe_serve(request)]))
+        return
     opened = settings.open_engine(engine)
     container = serve(request, opened, console)
     for model in models_of(subject):
@@ -161,7 +168,7 @@ def test_command(
     from modelyard.pipeline.parity import ParityRequest, find_combined_of
     from modelyard.pipeline.subject import find_subject, models_of
 
-    subject = find_subject(settings.workspace, settings.path(directory))
+    subject = find_subject(settings.workspace, settings.locate(directory))
     models = models_of(subject)
     if not models:
         raise WorkspaceError(f"{subject.path}: no model directory to test", hint="name one in MODEL_DIRS")

@@ -37,6 +37,12 @@ class Settings:
         """Make a path that a person typed absolute."""
         return (self.directory / text).resolve()
 
+    def locate(self, text: str) -> Path:
+        """The model directory, project or all/ that a person typed, as a path or by its name."""
+        from modelyard.pipeline.subject import locate
+
+        return locate(self.workspace, text, start=self.directory)
+
     def open_engine(self, name: str | None, *, quiet: bool = False) -> "Engine":
         """Open the engine that is named, or one that is found; that one is said, unless a program reads along."""
         from modelyard import engines

@@ -10,6 +10,7 @@ from modelyard.context.requirements import requirement_lines
 from modelyard.errors import InputError
 from modelyard.runtime.environment import read_environment
 from modelyard.runtime.groups import find_environments, name_requirements
+from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.pythons import PYTHON_VERSION_FILE, describe_asked, read_python_version
 from modelyard.workspace import ENVIRONMENT_FILE, Kind
 
@@ -144,7 +145,7 @@ def read_arguments(builders: Path, variant: str) -> dict[str, str]:
     """Read the build arguments of a variant; raise InputError that lists the variants there are."""
     path = builders / f"{variant}.args"
     if not path.is_file():
-        known = ", ".join(sorted(other.stem for other in builders.glob("*.args"))) or "none"
+        known = describe_choices(variant, sorted(other.stem for other in builders.glob("*.args")))
         raise InputError(f"{path}: no such variant (there are: {known})", hint="set VARIANT to one of these")
     return read_environment(path)
 

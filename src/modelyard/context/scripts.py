@@ -4,6 +4,7 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.context.plan import Plan, walk_files
 from modelyard.errors import InputError, WorkspaceError, at
+from modelyard.runtime.nearest import describe_choices
 from modelyard.workspace import Kind, Workspace
 
 _BUILDERS = {"train": "train", "predict": "daemon"}
@@ -14,7 +15,8 @@ def find_builder(workspace: Workspace, kind: Kind, name: str | None) -> Path:
     builders = workspace.root / "builders"
     folder = builders / (name or _BUILDERS[kind])
     if not (folder / "s2i" / "bin" / "assemble").is_file():
-        known = ", ".join(sorted(path.parents[2].name for path in builders.glob("*/s2i/bin/assemble"))) or "none"
+        names = sorted(path.parents[2].name for path in builders.glob("*/s2i/bin/assemble"))
+        known = describe_choices(folder.name, names)
         raise WorkspaceError(f"{folder}: no builder image, it has no s2i/bin/assemble (here: {known})", hint="name one")
     return folder
 

@@ -6,6 +6,7 @@ from typing import Protocol
 from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
+from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.settings import Settings
 
 _TO_END = 5.0
@@ -114,6 +115,6 @@ def pick_container(containers: Sequence[Container], name: str) -> Container:
     ]
     if len(matches) == 1:
         return matches[0]
-    known = ", ".join(item.name for item in containers) or "none"
+    known = describe_choices(name, (item.name for item in containers))
     what = f"{len(matches)} containers match {name!r}" if matches else f"there is no container {name!r}"
     raise EngineError(f"{what} (containers: {known})", hint="`modelyard ps --all` lists them")

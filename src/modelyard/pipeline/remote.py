@@ -24,7 +24,7 @@ def pull_model(url: str, folder: Path, reporter: Reporter) -> str:
     A model at `s3://bucket/income/rf` is its manifest `rf.json` and, beside it, the binary that the manifest names.
     The binary comes first and is checked against the manifest's sha256, so a model in `folder` is always whole.
     """
-    name = _name_of(url)
+    name = model_name_of(url)
     folder.mkdir(exist_ok=True)
     with reporter.step(f"getting {url}") as step:
         pulled = folder / f".{name}{MANIFEST_SUFFIX}.pulled"
@@ -58,7 +58,7 @@ def pull_data(url: str, folder: Path, reporter: Reporter) -> list[Path]:
     return paths
 
 
-def _name_of(url: str) -> str:
+def model_name_of(url: str) -> str:
     name = PurePosixPath(url).name
     if url.endswith("/") or not name:
         raise InputError(f"MODEL={url} names a folder", hint="name a model in it: MODEL=s3://bucket/folder/my_model")

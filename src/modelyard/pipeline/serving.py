@@ -12,7 +12,7 @@ from typing import Any
 
 from modelyard.engines.protocols import Container, ContainerSpec, Engine, Image, Mount
 from modelyard.errors import InputError, RunError
-from modelyard.pipeline.building import BuildRequest, build_image
+from modelyard.pipeline.building import BuildRequest, build_image, describe_build
 from modelyard.pipeline.endpoint import Endpoint
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.pipeline.subject import choose_container_name, models_of
@@ -78,6 +78,17 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
     return container
 
 
+def describe_serve(request: ServeRequest) -> list[str]:
+    """Say what serving would do, without an engine: the plan of `--dry-run`."""
+    check_settings(request)
+    return [
+        *describe_build(request.build),
+        f"start {request.container_name} on {request.endpoint}, in the place of a running one of that name",
+        *(f"  {name}={value}" for name, value in sorted(_model_environment(request).items())),
+        f"  models {', '.join(str(folder) for folder in _find_models_folders(request))} (read only)",
+    ]
+
+
 def check_settings(request: ServeRequest) -> None:
     """Raise InputError for a variable that the daemon would not start with, saying where it is set."""
     own = request.build.subject.environment
@@ -116,13 +127,19 @@ def _model_environment(request: ServeRequest) -> Mapping[str, str]:
 
 def _models_folder(request: ServeRequest) -> Path:
     """The folder to mount as models/: the project's own, or for every project one that holds the binaries of all."""
+    folders, subject = _find_models_folders(request), request.build.subject
+    if subject.path.parent == request.build.workspace.projects_root:
+        return gather_models(folders, subject.path / "models")
+    folders[0].mkdir(exist_ok=True)
+    return folders[0]
+
+
+def _find_models_folders(request: ServeRequest) -> list[Path]:
+    """The models/ of each project that a subject serves models of."""
     subject = request.build.subject
     if isinstance(subject, ModelDirectory) or subject.path.parent != request.build.workspace.projects_root:
-        folder = subject.path.parent / "models"
-        folder.mkdir(exist_ok=True)
-        return folder
-    projects = sorted({model.path.parent for model in subject.models})
-    return gather_models((project / "models" for project in projects), subject.path / "models")
+        return [subject.path.parent / "models"]
+    return [project / "models" for project in sorted({model.path.parent for model in subject.models})]
 
 
 def gather_models(folders: Iterable[Path], target: Path) -> Path:

@@ -1,12 +1,44 @@
 """What a person pointed at: a model directory, a project, an `all/`, or every project."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from modelyard.engines.reference import check_container_name, normalise_tag
 from modelyard.errors import InputError, WorkspaceError
-from modelyard.workspace import COMBINED, CombinedDirectory, Kind, ModelDirectory, Workspace
+from modelyard.runtime.nearest import ask_whether_meant, describe_choices
+from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, CombinedDirectory, Kind, ModelDirectory, Workspace
 
 Subject = ModelDirectory | CombinedDirectory
+
+
+def locate(workspace: Workspace, text: str, *, start: Path) -> Path:
+    """The folder that a person in `start` means by `text`: a path, or a name that holds in the whole workspace.
+
+    `iris`, `flowers/iris`, `flowers` and `all` are looked for in `start` and every folder above it, then in projects/;
+    a model directory's own name is enough where only one has it. Raises WorkspaceError where nothing is called so, or
+    several are; what is there and no model directory comes back, for its reader to say what it lacks.
+    """
+    written = (start / text).resolve()
+    if _is_subject(workspace, written) or not _is_name(text):
+        return written
+    above = [folder for folder in (start, *start.parents) if folder.is_relative_to(workspace.root)]
+    candidates = [(folder / text).resolve() for folder in (*above, workspace.projects_root)]
+    models = workspace.all_model_directories()
+    named = [model.path for model in models if model.name == text.rstrip("/")]
+    found = next((path for path in candidates if _is_subject(workspace, path)), None)
+    if found is None and len(named) > 1:
+        names = ", ".join(model.full_name for model in models if model.path in named)
+        raise WorkspaceError(f"{text!r} is the name of several model directories: {names}", hint="name one of these")
+    lacking = (path for path in candidates if path.exists() and path.is_relative_to(workspace.projects_root))
+    path = found or next(iter(named), None) or next(lacking, None) or (written if written.exists() else None)
+    if path is None:
+        raise _nothing_called(text, workspace, models)
+    return path
+
+
+def find_project(workspace: Workspace, text: str, *, start: Path) -> str:
+    """The name of a project that is given by its name, or by its path from `start`."""
+    path = (start / text).resolve()
+    return path.name if path.parent == workspace.projects_root else text
 
 
 def find_models(workspace: Workspace, path: Path) -> tuple[ModelDirectory, ...]:
@@ -103,6 +135,34 @@ def _origin(subject: Subject) -> str:
     if variables.get("CONTAINER_NAME"):
         return f"{variables.where('CONTAINER_NAME')}: CONTAINER_NAME: "
     return f"{subject.path}: of its folders' names, as no Makefile sets CONTAINER_NAME: "
+
+
+def _is_name(text: str) -> bool:
+    """Tell whether `text` may be a name: neither absolute nor written as a path from the current folder."""
+    parts = PurePath(text).parts
+    return bool(parts) and not text.startswith((".", "/")) and ".." not in parts
+
+
+def _is_subject(workspace: Workspace, path: Path) -> bool:
+    """Tell whether a resolved path is what commands work on: model directory, project, `all/`, projects/, the root."""
+    if path in (workspace.root, workspace.projects_root):
+        return True
+    if path.name == COMBINED:
+        return workspace.projects_root in (path.parent, path.parent.parent)
+    if path.parent == workspace.projects_root:
+        return path.is_dir()
+    return path.is_relative_to(workspace.projects_root) and (path / ENVIRONMENT_FILE).is_file()
+
+
+def _nothing_called(text: str, workspace: Workspace, models: tuple[ModelDirectory, ...]) -> WorkspaceError:
+    wanted = text.removeprefix("projects/").rstrip("/")
+    names = [model.full_name for model in models]
+    meant = ask_whether_meant(wanted, [*names, *workspace.projects()])
+    known = describe_choices(wanted, names, none="none yet")
+    return WorkspaceError(
+        f"{text}: no model directory, there is no such folder{meant} (model directories here: {known})",
+        hint="name a model directory as <project>/<model>, a project or all/; or make one: modelyard new model",
+    )
 
 
 def _not_empty(models: tuple[ModelDirectory, ...], folder: Path) -> tuple[ModelDirectory, ...]:

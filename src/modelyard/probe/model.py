@@ -9,7 +9,7 @@ from modelyard.probe.imports import ImportCheck
 from modelyard.probe.instances import read_instances
 from modelyard.probe.layout import layout_of_model
 from modelyard.requirements import RequirementLine, read_requirements
-from modelyard.runtime.inspection import describe_functions, find_functions, find_module
+from modelyard.runtime.inspection import check_callable, describe_functions, find_functions, find_module
 from modelyard.workspace import Kind, ModelDirectory, Workspace, describe
 
 SETUP_FILE = "setup.sh"
@@ -72,8 +72,9 @@ def find_entry(model: ModelDirectory, module: str, function: str, *, place: str,
     if function not in names and not {"*", "__getattr__"} & names.keys():
         raise InputError(
             f"{place}: names the function {function!r}, but {describe(path, root=root)} does not define it",
-            hint=f"it defines {describe_functions(path)}",
+            hint=f"it defines {describe_functions(path, wanted=function)}",
         )
+    check_callable(path, function, shown=describe(path, root=root))
     return path
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modelyard.runtime.errors import InputError
+from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.routes import Route, check_function_name, check_module_path, parse_routes
 
 APPLICATION_FILE = ".s2i/application.json"
@@ -82,7 +83,9 @@ def check_default_route(routes: Iterable[Route], environ: Mapping[str, str]) -> 
     """Raise InputError where DEFAULT_ROUTE names none of `routes`."""
     default, names = environ.get("DEFAULT_ROUTE"), [route.name for route in routes]
     if default and default not in names:
-        raise InputError(f"DEFAULT_ROUTE is {default!r}, which is no route", hint=f"there are {', '.join(names)}")
+        raise InputError(
+            f"DEFAULT_ROUTE is {default!r}, which is no route", hint=f"there are {describe_choices(default, names)}"
+        )
 
 
 def load_application(root: Path, environ: Mapping[str, str]) -> Application:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from modelyard.runtime.errors import InputError, at
+from modelyard.runtime.nearest import describe_choices
 
 # What people import under another name than they install it.
 DISTRIBUTIONS = {
@@ -50,17 +51,11 @@ def find_functions(path: Path) -> dict[str, int]:
     return names
 
 
-def find_async_functions(path: Path) -> set[int]:
-    """The lines of the async functions at a module's top level that no decorator makes something else of."""
-    nodes = _flatten(parse_module(path).body)
-    return {node.lineno for node in nodes if isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list}
-
-
-def describe_functions(path: Path) -> str:
+def describe_functions(path: Path, *, wanted: str) -> str:
     """The functions and classes that a module defines itself, to choose from."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     own = [node.name for node in _flatten(parse_module(path).body) if isinstance(node, kinds)]
-    return ", ".join(dict.fromkeys(name for name in own if not name.startswith("_"))) or "no function"
+    return describe_choices(wanted, (name for name in own if not name.startswith("_")), none="no function")
 
 
 def find_imports(path: Path, *, module: str = "") -> tuple[Import, ...]:
@@ -87,7 +82,7 @@ def find_module(root: Path, module: str) -> Path | None:
 
 def check_entry(root: Path, module: str, function: str, *, place: str) -> Path:
     """Return the file of `module` below `root`; raise InputError where it is missing or does not define `function`,
-    or that is async.
+    or that can't be called with one message.
 
     `place` is where the two are named. A module with a `__getattr__` (PEP 562) is taken to define what its literal
     table of functions lists.
@@ -98,18 +93,36 @@ def check_entry(root: Path, module: str, function: str, *, place: str) -> Path:
             f"{place}: no module {module}, there is no {module.replace('.', '/')}.py in the application source",
             hint="name the module by the dotted path it is staged at",
         )
-    names = find_functions(path)
-    if names.get(function) in find_async_functions(path):
-        raise InputError(
-            f"{at(path.relative_to(root), names[function])}: {function} is async, which a worker does not await",
-            hint="write def; asyncio.run(...) inside it runs what has to be awaited",
-        )
-    if function in names or (module, function) in find_lazy_functions(path):
+    check_callable(path, function, shown=path.relative_to(root))
+    if function in find_functions(path) or (module, function) in find_lazy_functions(path):
         return path
+    known = describe_functions(path, wanted=function)
     raise InputError(
-        f"{place}: {path.relative_to(root)} defines no {function!r} (it defines {describe_functions(path)})",
+        f"{place}: {path.relative_to(root)} defines no {function!r} (it defines {known})",
         hint="correct the name of the function",
     )
+
+
+def check_callable(path: Path, function: str, *, shown: Path | str) -> None:
+    """Raise InputError where a module's function can't be called with one message: it is async, or needs more.
+
+    What the module does not define by a plain `def` is passed over. `shown` is how messages name the file.
+    """
+    node = _find_plain_function(path, function)
+    if node is None:
+        return
+    if isinstance(node, ast.AsyncFunctionDef):
+        raise InputError(
+            f"{at(shown, node.lineno)}: {function} is async, which a worker does not await",
+            hint="write def; asyncio.run(...) inside it runs what has to be awaited",
+        )
+    places, keywords = _needed_parameters(node.args)
+    if len(places) > 1 or keywords:
+        raise InputError(
+            f"{at(shown, node.lineno)}: {function} needs {', '.join((*places, *keywords))}, but is called with one "
+            "argument, the message",
+            hint=f"write def {function}(msg): what else it needs is in msg.payload; or give the others defaults",
+        )
 
 
 def find_lazy_functions(path: Path) -> dict[tuple[str, str], str]:
@@ -219,6 +232,25 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
             yield from (name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name))
         case ast.AnnAssign(target=ast.Name(id=name)) if node.value is not None:
             yield name
+
+
+def _find_plain_function(path: Path, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
+    """The `def` that binds `name` last at a module's top level; None where something else does, or a decorator."""
+    found = None
+    for node in _flatten(parse_module(path).body):
+        if name in _bound_names(node):
+            found = node
+    if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) and not found.decorator_list:
+        return found
+    return None
+
+
+def _needed_parameters(arguments: ast.arguments) -> tuple[list[str], list[str]]:
+    """The names of the parameters that have no default: by place, and by keyword alone."""
+    places = [*arguments.posonlyargs, *arguments.args]
+    without = places[: len(places) - len(arguments.defaults)]
+    keywords = zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    return [item.arg for item in without], [item.arg for item, default in keywords if default is None]
 
 
 def _read_table(node: ast.Dict) -> Mapping[tuple[str, str], str]:

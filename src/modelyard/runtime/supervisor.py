@@ -34,6 +34,7 @@ from modelyard.runtime.gateway_process import GatewayProcess
 from modelyard.runtime.logs import configure_logging
 from modelyard.runtime.model_process import ModelProcess
 from modelyard.runtime.model_workers import ModelWorkers
+from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.orders import Deed, Orders, Reply
 from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
 from modelyard.runtime.settings import Settings, count_workers, find_unknown_routes, load_settings
@@ -66,7 +67,9 @@ def main(environ: Mapping[str, str]) -> int:
         application = load_application(root, environ)
         routes = [route for model in application.models for route in model.routes]
         for variable, route in find_unknown_routes(settings, routes):
-            log.warning("%s names %r, which is no route here: there are %s", variable, route, ", ".join(routes))
+            log.warning(
+                "%s names %r, which is no route here: there are %s", variable, route, describe_choices(route, routes)
+            )
         tokens = load_tokens(settings.tokens, routes) if settings.tokens is not None else None
         with open_run_dir(environ.get("MODELYARD_RUN_DIR")) as run_dir, bind(settings) as listener:
             if tokens is not None:

@@ -15,6 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from modelyard.runtime.errors import InputError
+from modelyard.runtime.nearest import describe_choices
 
 KEPT_FILE = "tokens.json"
 EVERY_ROUTE = "routes"
@@ -52,7 +53,7 @@ def load_tokens(place: Path, routes: Collection[str]) -> Tokens:
             if name not in (*routes, EVERY_ROUTE, ADMIN):
                 raise InputError(
                     f"{where}: a token for {name!r}, which is no route here",
-                    hint=f"name one of {', '.join([*routes, EVERY_ROUTE, ADMIN])}",
+                    hint=f"name one of {describe_choices(name, routes)}, or {EVERY_ROUTE} or {ADMIN}",
                 )
             digests.setdefault(name, set()).add(_digest(token, where))
     except (OSError, UnicodeDecodeError) as error:

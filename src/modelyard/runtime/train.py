@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from modelyard.runtime.calling import take_message
 from modelyard.runtime.cores import library_variables
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.failures import format_trace
@@ -67,7 +68,10 @@ def find_function(module: str, function: str) -> Callable[[Any], Any]:
     if not callable(found):
         what = "has no" if found is None else "has no callable"
         raise InputError(f"{imported.__file__} {what} {function!r}", hint="correct TRAIN_FUNCTION in .s2i/environment")
-    return found  # type: ignore[no-any-return]
+    try:
+        return take_message(found, name=f"{module}.{function}")
+    except TypeError as error:
+        raise InputError(f"{imported.__file__}: {error}", hint="what it needs is in msg.payload") from None
 
 
 def explain_exit(error: SystemExit, name: str) -> int:

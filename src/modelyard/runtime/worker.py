@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.batching import UnsafeError, learn
+from modelyard.runtime.calling import take_message
 from modelyard.runtime.counters import WorkerCounts, counts_path
 from modelyard.runtime.failures import describe_error, format_trace, say
 from modelyard.runtime.forkserver import list_modules
@@ -137,13 +138,14 @@ def load_functions(routes: list[tuple[str, str, str]]) -> dict[str, Function]:
     functions = {}
     for route, module, name in routes:
         function = getattr(importlib.import_module(module), name)
-        if isinstance(function, type) or (hasattr(function, "predict") and not callable(function)):
+        is_component = isinstance(function, type) or (hasattr(function, "predict") and not callable(function))
+        if is_component:
             from modelyard.runtime.seldon_component import make_component
 
             function = make_component(function)
         if not callable(function):
             raise TypeError(f"{module}.{name} is a {type(function).__name__}, not a function")
-        functions[route] = function
+        functions[route] = function if is_component else take_message(function, name=f"{module}.{name}")
     return functions
 
 

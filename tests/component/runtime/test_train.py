@@ -39,6 +39,18 @@ def train(tmp_path: Path) -> Train:
     return run
 
 
+def test_a_function_without_parameters_is_called_without(train):
+    ended = train("def train():\n    return {'done': True}")
+    assert (ended.returncode, ended.stdout) == (0, '{"done":true}\n'), ended.stderr
+
+
+def test_a_function_that_needs_more_than_the_message_says_so(train):
+    ended = train("def two(msg, more): ...\ntrain = two")
+    assert ended.returncode == 1
+    assert "income.train.train(msg, more) is called with one argument, the message" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_result_is_the_last_line_of_stdout(train):
     source = "def train(msg):\n    print('epoch 1')\n    return {'got': msg.payload, 'nan': float('nan')}"
     ended = train(source, PAYLOAD='{"$ref": "data/a.csv", "model_name": "rf"}')

@@ -33,6 +33,20 @@ class TestDryRun:
         assert '"$ref": "data/other.csv"' in done.out
         assert not (workspace.projects_root / "income/models").exists()
 
+    def test_serve(self, modelyard, workspace, no_engine):
+        done = modelyard("serve", "rf", "--dry-run", "--port", "5999", "-e", "WORKERS=2", "--pull", "s3://bucket/best")
+        assert done.code == 0, done.err
+        assert done.out.startswith("get s3://bucket/best\n")
+        assert "tag the image income-rf-predict\nstart income-rf on http://127.0.0.1:5999" in done.out
+        assert "  MODEL_NAME=best\n" in done.out
+        assert "  WORKERS=2\n" in done.out
+        assert done.out.endswith(f"  models {workspace.projects_root / 'income/models'} (read only)\n")
+        assert not (workspace.projects_root / "income/models").exists()
+
+    def test_serve_says_what_is_wrong(self, modelyard, workspace, no_engine):
+        done = modelyard("serve", "rf", "--dry-run", "-e", "WORKERS=many")
+        assert (done.code, "option -e: WORKERS is 'many'" in done.err) == (3, True)
+
     def test_generate(self, modelyard, workspace, no_engine):
         done = modelyard("generate", "..", "--dry-run", "--offline")
         assert done.code == 0
@@ -45,6 +59,31 @@ class TestFolders:
     def test_every_folder_of_the_workspace_will_do(self, modelyard, workspace, no_engine, monkeypatch, folder):
         monkeypatch.chdir(workspace.root / folder)
         assert modelyard("build", workspace.root / MODEL, "--dry-run").code == 0
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("build", "{}", "--dry-run"),
+            ("train", "{}", "--dry-run"),
+            ("serve", "{}", "--dry-run"),
+            ("generate", "{}", "--dry-run", "--offline"),
+            ("stage", "{}", "predict", "context"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["rf", "income/rf", "projects/income/rf"])
+    def test_a_name_is_enough(self, modelyard, workspace, no_engine, monkeypatch, command, name):
+        monkeypatch.chdir(workspace.root / "utils")
+        done = modelyard(*(word.format(name) for word in command))
+        assert done.code == 0, done.err
+
+    @pytest.mark.parametrize("command", ["build", "train", "serve", "generate", "data", "lock", "test"])
+    def test_a_near_miss_is_told(self, modelyard, workspace, engine, command):
+        done = modelyard(command, "income/fr")
+        assert (done.code, "did you mean income/rf?" in done.err) == (3, True), done.err
+
+    def test_a_near_miss_of_the_demo_is_told(self, modelyard, workspace, engine):
+        done = modelyard("demo", "incme")
+        assert (done.code, "did you mean income? (projects here: income)" in done.err) == (3, True), done.err
 
     def test_c_works_from_outside_and_paths_start_there(self, modelyard, workspace, no_engine, monkeypatch, tmp_path):
         monkeypatch.chdir(tmp_path)

@@ -8,8 +8,10 @@ from modelyard.pipeline.subject import (
     default_tag,
     find_combined,
     find_models,
+    find_project,
     find_projects,
     find_subject,
+    locate,
     models_of,
 )
 from tests.conftest import write_files
@@ -27,6 +29,72 @@ def root(workspace):
         write_files(workspace.projects_root, {f"{model}/.s2i/environment": text})
     write_files(workspace.projects_root, {"income/all/Makefile": "MODEL_DIRS = rf\nCONTAINER_NAME = income-some\n"})
     return workspace.root
+
+
+@pytest.mark.parametrize("start", [".", "builders", "projects", "projects/tumor", "projects/income/rf", "utils"])
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("income/rf", "projects/income/rf"),
+        ("income/rf/", "projects/income/rf"),
+        ("projects/income/rf", "projects/income/rf"),
+        ("rf", "projects/income/rf"),
+        ("svm", "projects/tumor/svm"),
+        ("income", "projects/income"),
+        ("income/all", "projects/income/all"),
+        ("tumor/all", "projects/tumor/all"),
+        ("projects", "projects"),
+    ],
+)
+def test_a_name_means_the_same_in_every_folder(root, workspace, start, text, path):
+    assert locate(workspace, text, start=root / start) == root / path
+
+
+@pytest.mark.parametrize(
+    ("start", "path"),
+    [
+        (".", "projects/all"),
+        ("projects", "projects/all"),
+        ("projects/income", "projects/income/all"),
+        ("projects/income/rf", "projects/income/all"),
+    ],
+)
+def test_all_is_the_nearest_one(root, workspace, start, path):
+    assert locate(workspace, "all", start=root / start) == root / path
+
+
+@pytest.mark.parametrize("text", [".", "..", "./rf", "../gone", "/etc"])
+def test_what_is_written_as_a_path_is_one(root, workspace, text):
+    start = root / "projects" / "income"
+    assert locate(workspace, text, start=start) == (start / text).resolve()
+
+
+def test_a_name_that_two_models_have_asks_for_the_project(root, workspace):
+    write_files(workspace.projects_root, {"tumor/rf/.s2i/environment": ENVIRONMENT})
+    with pytest.raises(WorkspaceError, match=r"'rf' is the name of several model directories: income/rf, tumor/rf"):
+        locate(workspace, "rf", start=root)
+    assert locate(workspace, "rf", start=root / "projects/tumor/svm") == root / "projects/tumor/rf"
+
+
+def test_a_folder_is_found_that_lacks_its_environment_file(root, workspace):
+    (workspace.projects_root / "tumor/lr").mkdir()
+    path = locate(workspace, "tumor/lr", start=root)
+    with pytest.raises(WorkspaceError, match=r"tumor/lr: no model directory, it has no \.s2i/environment"):
+        find_subject(workspace, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"), [("svn", "tumor/svm"), ("income/fr", "income/rf"), ("projects/tumor/svmm", "tumor/svm")]
+)
+def test_a_near_miss_is_told(root, workspace, text, meant):
+    with pytest.raises(WorkspaceError, match=f"there is no such folder; did you mean {meant}\\?"):
+        locate(workspace, text, start=root)
+
+
+def test_of_many_models_three_are_named(root, workspace):
+    write_files(workspace.projects_root, {f"many/m{n}/.s2i/environment": ENVIRONMENT for n in range(23)})
+    with pytest.raises(WorkspaceError, match=r"\(model directories here: many/m22, many/m2, \S+ and 23 others\)"):
+        locate(workspace, "many/m222", start=root)
 
 
 @pytest.mark.parametrize(
@@ -60,6 +128,11 @@ def test_a_path_stands_for_one_thing_to_serve(root, workspace, path, name, model
     subject = find_subject(workspace, root / path)
     assert subject.full_name == name
     assert [model.full_name for model in models_of(subject)] == models
+
+
+@pytest.mark.parametrize("text", ["income", "projects/income", "./projects/income", "projects/../projects/income/"])
+def test_a_project_is_given_by_name_or_path(root, workspace, text):
+    assert find_project(workspace, text, start=root) == "income"
 
 
 def test_tags_come_from_container_name_or_the_full_name(root, workspace):

@@ -57,6 +57,14 @@ def test_a_model_directory_that_is_right(probe):
             f"{RF}/train.py:1: imports 'gone' from 'common_utils', which has no such module",
         ),
         ({f"{RF}/requirements_train.txt": "numpy\n-r base.txt"}, f"{RF}/requirements_train.txt:2: '-r base.txt' names"),
+        (
+            {f"{RF}/train.py": "\n\ndef train(msg, epochs): ...\n"},
+            f"{RF}/train.py:3: train needs msg, epochs, but is called with one argument",
+        ),
+        (
+            {f"{RF}/predict.py": "async def predict(msg): ...\n"},
+            f"{RF}/predict.py:1: predict is async, which a worker does not await",
+        ),
         ({f"{RF}/setup.sh": "apt-get update\r\n"}, f"{RF}/setup.sh:1: Windows line ends"),
         ({f"{RF}/test/test_instances.json": '{"instances": ['}, "test_instances.json:1:16: the JSON ends too early"),
     ],

@@ -118,6 +118,45 @@ def test_an_async_function_is_told_with_its_line_unless_a_decorator_runs_it(tmp_
     check_entry(root, "income.predict", "xgb", place="env:1")
 
 
+@pytest.mark.parametrize(
+    ("source", "needed"),
+    [
+        ("def rf(msg, model): pass", "msg, model"),
+        ("def rf(msg, *, model): pass", "msg, model"),
+        ("def rf(*, msg): pass", "msg"),
+        ("if True:\n    def rf(a, b, c=1): pass", "a, b"),
+    ],
+)
+def test_a_function_that_needs_more_than_the_message_is_told_with_its_line(tmp_path, source, needed):
+    root = write(tmp_path, {"income/predict.py": f"import json\n{source}\n"})
+    line = 3 if source.startswith("if") else 2
+    with pytest.raises(InputError, match=rf"^income/predict\.py:{line}: rf needs {needed}, but is called with one"):
+        check_entry(root, "income.predict", "rf", place="env:1")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def rf(): pass",
+        "def rf(msg, model=None): pass",
+        "def rf(*args, **kwargs): pass",
+        "def rf(a, b): pass\nrf = print",
+        "import app\n@app.inject\ndef rf(msg, model): pass",
+        "class rf:\n    def __init__(self, a, b): pass",
+    ],
+)
+def test_what_can_be_called_with_one_message_or_without_passes(tmp_path, source):
+    root = write(tmp_path, {"income/predict.py": source})
+    check_entry(root, "income.predict", "rf", place="env:1")
+
+
+def test_of_many_functions_the_nearest_are_named(tmp_path):
+    source = "".join(f"def predict_{number}(msg): pass\n" for number in range(26))
+    root = write(tmp_path, {"predict.py": source})
+    with pytest.raises(InputError, match=r"defines predict_7, .*, .* and 23 others"):
+        check_entry(root, "predict", "predict7", place="env:1")
+
+
 def test_syntax_error_names_its_line(tmp_path):
     root = write(tmp_path, {"predict.py": "x = 1\ndef rf(msg:\n"})
     with pytest.raises(InputError, match=r"predict.py:2: "):

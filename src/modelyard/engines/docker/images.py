@@ -11,6 +11,7 @@ from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.protocols import Image
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, InputError
+from modelyard.runtime.nearest import describe_choices
 from modelyard.workspace import Kind
 
 
@@ -39,7 +40,7 @@ class DockerImages:
         ]
         if len(matches) == 1:
             return matches[0]
-        known = ", ".join(tag for image in images for tag in image.tags) or "none yet"
+        known = describe_choices(reference, (tag for image in images for tag in image.tags), none="none yet")
         what = f"{len(matches)} images start with {reference!r}" if matches else f"there is no image {reference!r}"
         raise EngineError(f"{what} (images: {known})", hint="build it first, or name one of these")
 

@@ -10,6 +10,7 @@ from modelyard.engines.local.home import Home, read_record, remove_tree, write_r
 from modelyard.engines.protocols import Image
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, InputError
+from modelyard.runtime.nearest import describe_choices
 
 RECORD = "image.json"
 
@@ -37,7 +38,7 @@ class LocalImages:
         matches = [image for image in images if image.id == id or (id is None and image.id.startswith(reference))]
         if len(matches) == 1 and reference:
             return matches[0]
-        known = ", ".join(tag for image in images for tag in image.tags) or "none yet"
+        known = describe_choices(reference, (tag for image in images for tag in image.tags), none="none yet")
         what = f"{len(matches)} images start with {reference!r}" if matches else f"there is no image {reference!r}"
         raise EngineError(f"{what} (images: {known})", hint="build it first, or name one of these")
 

@@ -39,6 +39,7 @@ from modelyard.runtime.gateway.protocols.tensors import (
     encode_tensor,
     parameters_of,
 )
+from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.values import from_json_bytes, to_json_bytes
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -130,7 +131,7 @@ def check_outputs(inference: Inference, known: Iterable[str], model: str) -> Non
     names = list(known)
     unknown = [name for name in inference.outputs if name not in names]
     if unknown:
-        raise Problem(400, f"no output {unknown[0]!r}: {model} answers with {', '.join(names)}")
+        raise Problem(400, f"no output {unknown[0]!r}: {model} answers with {describe_choices(unknown[0], names)}")
 
 
 def infer(models: Models, model: str, version: str = VERSION) -> Response:

@@ -12,6 +12,7 @@ from modelyard.runtime.gateway.admin import Operator
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
+from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.orders import Deed
 from modelyard.runtime.status import ModelStatus
 from modelyard.runtime.wire import Frame
@@ -39,9 +40,13 @@ class Models:
         """The route of that name, or the default one; raise Problem where there is none."""
         route = name or self.default
         if route is None:
-            raise Problem(400, f"name one of the models: {', '.join(self.fleet.routes)} (or have DEFAULT_ROUTE set)")
+            known = describe_choices("", self.fleet.routes)
+            raise Problem(
+                400, f"name one of the models: {known} (or have DEFAULT_ROUTE set)", routes=list(self.fleet.routes)
+            )
         if route not in self.fleet.routes:
-            raise Problem(404, f"no model {route!r}, there are {', '.join(self.fleet.routes)}")
+            known = describe_choices(route, self.fleet.routes)
+            raise Problem(404, f"no model {route!r}, there are {known}", routes=list(self.fleet.routes))
         return route
 
     def admit(self, name: str | None) -> Ask:
