@@ -18,6 +18,7 @@ from modelyard.engines.docker import DockerEngine
 from modelyard.engines.docker.builder_image import find_image, run_build
 from modelyard.engines.docker.client import Client, open_client
 from modelyard.engines.docker.layer import pack
+from modelyard.engines.docker.workshop import open_workshop
 from modelyard.errors import BuildError, InputError
 from modelyard.s2i.command import build_dockerfile, build_image, rebuild_config, run_result, show_usage
 from modelyard.s2i.config import BuildConfig
@@ -41,7 +42,7 @@ BUILDER = """\
 FROM {base}
 LABEL io.openshift.s2i.scripts-url=image:///usr/libexec/s2i
 COPY bin /usr/libexec/s2i
-RUN mkdir -p /opt/app && chown 1001:0 /opt/app && chmod g=u /opt/app
+RUN mkdir -p /opt/app && chown 1001:0 /opt/app && chmod g=u /opt/app && mkdir -m 2775 /srv/real && ln -s real /srv/link
 USER 1001
 """
 ONBUILD = "FROM {base}\nWORKDIR /opt/app\nONBUILD COPY . /opt/app/\nONBUILD RUN chmod +x run\n"
@@ -104,6 +105,13 @@ def run_image(client: Client, image: str) -> list[str]:
     return lines
 
 
+def run_command(client: Client, image: str, command: str) -> list[str]:
+    lines: list[str] = []
+    with open_workshop(client, image) as workshop:
+        workshop.execute(["sh", "-c", command], user="0", environment={}, on_output=lines.append)
+    return lines
+
+
 def labels(client: Client, image: str) -> dict[str, str]:
     found = find_image(client, image)
     assert found is not None
@@ -158,6 +166,54 @@ def test_ignore_file_and_exclude(client, build, source):
 def test_incremental_build_restores_what_save_artifacts_streams(build):
     assert any("a clean build" in line for line in build(incremental=True)[1])
     assert "restored first" in build(incremental=True)[1]
+
+
+def test_folders_of_the_image_stay_as_they_are_and_files_keep_their_modes(client, build, builder, source, tmp_path):
+    """What is uploaded, injected or restored brings folders of its own only; a link to a folder stays a link."""
+    for name in ("tls/private", "linked/mine"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "key").write_text("x")
+        (tmp_path / name / "key").chmod(0o400)
+    (source / "secret").write_text("x")
+    (source / "secret").chmod(0o400)
+    (source / "own").mkdir(mode=0o750)
+    (source / "own" / "tool").touch(mode=0o711)
+    show = "stat -c '%n %a %u:%g %F' /tmp /etc/ssl /etc/ssl/private /srv/real /srv/link {} | sort"
+    places = "/tmp/src/secret /tmp/src/own /tmp/src/own/tool /srv/real/mine/key"
+    (source / ".s2i" / "bin").mkdir(parents=True)
+    (source / ".s2i" / "bin" / "run").write_text(f"#!/bin/bash\n{show.format(places)}\n")
+    before = run_command(client, builder, show.format(""))
+    build()
+    image, _ = build(injections=(f"{tmp_path}/tls:/etc/ssl", f"{tmp_path}/linked:/srv/link"), incremental=True)
+    after = [
+        "/srv/real/mine/key 400 1001:0 regular empty file",
+        "/tmp/src/own 750 1001:0 directory",
+        "/tmp/src/own/tool 711 1001:0 regular empty file",
+        "/tmp/src/secret 400 1001:0 regular file",
+    ]
+    assert run_image(client, image) == sorted([*before, *after])
+    assert any(line.startswith("/tmp 1777 0:0") for line in before)
+    assert "/srv/link 777 0:0 symbolic link" in before
+
+
+def test_restored_artifacts_belong_to_who_assembles(build, source):
+    (source / ".s2i" / "bin").mkdir(parents=True)
+    move = "if [ -d /tmp/artifacts ]; then mv /tmp/artifacts/cache /opt/app/moved && ls /opt/app/moved; fi\n"
+    (source / ".s2i" / "bin" / "assemble").write_text(
+        f"#!/bin/bash\nset -e\nmkdir -p /opt/app/cache\ntouch /opt/app/cache/built\n{move}"
+    )
+    (source / ".s2i" / "bin" / "run").write_text("#!/bin/bash\n")
+    build()
+    assert "built" in build(incremental=True)[1]
+
+
+def test_named_user_reads_what_only_its_owner_may(build, source):
+    (source / "main.txt").chmod(0o400)
+    (source / ".s2i" / "bin").mkdir(parents=True)
+    (source / ".s2i" / "bin" / "assemble").write_text("#!/bin/bash\nid -un && cat /tmp/src/main.txt\n")
+    assert build(assemble_user="nobody")[1] == ["nobody", "hello"]
+    with pytest.raises(InputError, match="the user 'nosuch' is none of the builder image's"):
+        build(assemble_user="nosuch")
 
 
 def test_injected_secret_is_seen_by_assemble_and_is_in_no_layer(client, build, tmp_path):
@@ -251,8 +307,10 @@ def test_onbuild_builder_does_the_rest(client, build, onbuild_builder, source):
         pytest.skip("Podman builds images of the OCI format, which has no ONBUILD: there is no such builder to test")
     (source / "run").write_text("#!/bin/sh\necho onbuild $(cat main.txt)\n")
     (source / "run").chmod(0o755)
+    (source / "main.txt").chmod(0o400)
     image, _ = build(builder_image=onbuild_builder)
     assert run_image(client, image) == ["onbuild hello"]
+    assert run_command(client, image, "stat -c %a /opt/app/main.txt /tmp") == ["400", "1777"]
     with pytest.raises(InputError, match="ONBUILD"):
         build(builder_image=onbuild_builder, block_onbuild=True)
 

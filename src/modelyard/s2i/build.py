@@ -9,16 +9,14 @@ from typing import Any
 
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.instructions import format_instructions
-from modelyard.engines.docker.layer import GID, UID, write_source_layer
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import Folder, Workshop, open_workshop
 from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.runtime.environment import read_environment
-from modelyard.runtime.scratch import scratch_folder
 from modelyard.s2i.artifacts import restore_artifacts
-from modelyard.s2i.builder import ASSEMBLE_USER, BuilderImage, check_uid, open_builder
+from modelyard.s2i.builder import ASSEMBLE_USER, BuilderImage, check_uid, find_uid, open_builder
 from modelyard.s2i.config import BuildConfig
 from modelyard.s2i.injection import Injections, inject
 from modelyard.s2i.labels import result_labels
@@ -127,11 +125,12 @@ def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_
         network=config.network or profile.network,
         **options,
     ) as workshop:
-        upload(workshop, prepared)
+        uid = find_uid(workshop, prepared.user or "0")
+        upload(workshop, prepared, uid)
         if config.incremental:
-            restore_artifacts(client, workshop, config, prepared.destination, on_output)
+            restore_artifacts(client, workshop, prepared, uid, on_output)
         injections = Injections.parse(config.injections)
-        with inject(workshop, injections, on_output):
+        with inject(workshop, injections, uid, on_output):
             code, last = workshop.execute(
                 [prepared.scripts["assemble"]],
                 user=prepared.user or "0",
@@ -143,16 +142,10 @@ def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_
         yield workshop
 
 
-def upload(workshop: Workshop, prepared: Prepared) -> None:
+def upload(workshop: Workshop, prepared: Prepared, uid: int) -> None:
     """Bring source and scripts into the container, below the destination, owned by who assembles."""
-    uid = prepared.user.partition(":")[0]
-    owner = (int(uid) if uid.isdigit() else UID, GID)
-    with scratch_folder() as folder:
-        for name in ("src", "scripts"):
-            tree = prepared.folder / "upload" / name
-            layer = write_source_layer(folder / "upload.tar", f"{prepared.destination}/{name}", tree, owner=owner)
-            with layer.path.open("rb") as archive:
-                workshop.upload(archive, "/")
+    trees = {f"{prepared.destination}/{name}": prepared.folder / "upload" / name for name in ("src", "scripts")}
+    workshop.bring(trees, uid=uid)
 
 
 def _changes(prepared: Prepared, base: Mapping[str, Any]) -> list[str]:

@@ -6,7 +6,8 @@ from typing import Any
 
 from modelyard.engines.docker.builder_image import find_image, pull_image
 from modelyard.engines.docker.client import Client
-from modelyard.engines.protocols import OnOutput
+from modelyard.engines.docker.workshop import Workshop
+from modelyard.engines.protocols import OnOutput, discard
 from modelyard.errors import EngineError, InputError
 from modelyard.s2i.config import PullPolicy
 
@@ -82,3 +83,16 @@ def check_uid(user: str, allowed: str, *, what: str) -> None:
         if int(low or 0) <= int(uid) <= (int(high) if high else int(low) if not dash else int(uid)):
             return
     raise InputError(f"{what} is {uid}, which --allowed-uids {allowed} does not allow", hint="use --assemble-user")
+
+
+def find_uid(workshop: Workshop, user: str) -> int:
+    """The uid of a user as an image or a flag writes it (`1001`, `1001:0`, `app`); raise InputError for none."""
+    name = user.partition(":")[0]
+    if name.isdigit():
+        return int(name)
+    code, last = workshop.execute(["id", "-u", name], user="0", environment={}, on_output=discard)
+    if code or not last or not last[0].isdigit():
+        raise InputError(
+            f"the user {name!r} is none of the builder image's", hint="name one of its users, or a uid: --assemble-user"
+        )
+    return int(last[0])

@@ -1,16 +1,13 @@
 """`--inject`: files that only assemble sees. Afterwards they are emptied, so that no image has their content."""
 
-import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelyard.engines.docker.layer import write_source_layer
 from modelyard.engines.docker.workshop import Workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, InputError
-from modelyard.runtime.scratch import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -26,16 +23,9 @@ class Injections:
 
 
 @contextmanager
-def inject(workshop: Workshop, injections: Injections, on_output: OnOutput) -> Iterator[None]:
+def inject(workshop: Workshop, injections: Injections, uid: int, on_output: OnOutput) -> Iterator[None]:
     """Copy the files in; in the end empty each of them, because who assembles may not be allowed to remove it."""
-    injected: list[str] = []
-    with scratch_folder() as folder:
-        for source, target in injections.folders:
-            layer = write_source_layer(folder / "inject.tar", target, source)
-            with tarfile.open(layer.path) as archive:
-                injected += [f"/{member.name}" for member in archive if member.isreg()]
-            with layer.path.open("rb") as content:
-                workshop.upload(content, "/")
+    injected = [path for source, target in injections.folders for path in workshop.bring({target: source}, uid=uid)]
     try:
         yield
     finally:

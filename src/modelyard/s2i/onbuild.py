@@ -8,8 +8,9 @@ from pathlib import Path
 
 from modelyard.engines.docker.builder_image import run_build
 from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.folders import NO_FOLDERS
 from modelyard.engines.docker.instructions import format_instructions
-from modelyard.engines.docker.layer import write_source_layer
+from modelyard.engines.docker.upload import write_upload
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.s2i.builder import BuilderImage
@@ -38,11 +39,11 @@ def build_onbuild(
         )
     dockerfile = source / ".modelyard.Dockerfile"
     dockerfile.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    archive = source.parent / "onbuild.tar"
-    write_source_layer(archive, "/", source)
+    archive = io.BytesIO()
+    write_upload(archive, {"/": source}, uid=0, folders=NO_FOLDERS)
     return run_build(
         client,
-        io.BytesIO(archive.read_bytes()),
+        io.BytesIO(archive.getvalue()),
         action=f"build on {builder.reference}",
         on_output=on_output,
         dockerfile=dockerfile.name,

@@ -66,7 +66,7 @@ def _copy(origin: Workshop, source: str, workshop: Workshop, target: str) -> Non
     place = target if target.startswith("/") else f"{_workdir(workshop)}/{target}".rstrip("/")
     with TemporaryFile() as file:
         with origin.download(source) as archive:
-            copy_safely(archive, file, place or "/")
+            copy_safely(archive, file, place or "/", folders=workshop.folders)
         file.seek(0)
         workshop.upload(file, "/")
 

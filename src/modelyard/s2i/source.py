@@ -130,6 +130,8 @@ def _copy(root: Path, target: Path, config: BuildConfig) -> None:
             _copy_link(path, place, root, keep=config.keep_symlinks)
         elif path.is_dir():
             place.mkdir(parents=True, exist_ok=True)
+            # Whatever the source says, this copy can be written into, and removed.
+            place.chmod(path.stat().st_mode & 0o7777 | 0o700)
         elif path.is_file():
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, place)

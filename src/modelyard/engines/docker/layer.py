@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from modelyard.engines.docker.folders import NO_FOLDERS, Folders
 from modelyard.errors import EngineError
 
 UID, GID = 1001, 0
@@ -40,17 +41,16 @@ def write_source_layer(
     source: Path,
     *,
     scripts: Mapping[str, Path] | None = None,
-    owner: tuple[int, int] = (UID, GID),
 ) -> Layer:
     """Write a layer with the folder `source` at `root`, for the application's own user, and with scripts, for root.
 
     Its group may do what its owner may, so that any uid of group 0 can run it.
     """
-    with path.open("wb") as file, _new_tar(file) as archive:
+    with path.open("wb") as file, new_tar(file) as archive:
         place = PurePosixPath(root.strip("/"))
         for parent in reversed(place.parents[:-1]):
             archive.addfile(_as_layer_member(_folder(str(parent)), uid=0))
-        _add_tree(archive, place, source, owner)
+        _add_tree(archive, place, source)
         for target, script in sorted((scripts or {}).items()):
             _add_file(archive, target.strip("/"), script, uid=0, mode=0o755)
     return Layer(path, digest_file(path))
@@ -66,7 +66,7 @@ def write_files_layer(
     links = links or {}
     parents = {PurePosixPath(name.strip("/")).parent for name in (*files, *links)}
     folders = {folder for parent in parents for folder in (parent, *parent.parents) if folder.parts}
-    with path.open("wb") as file, _new_tar(file) as archive:
+    with path.open("wb") as file, new_tar(file) as archive:
         for folder in sorted(folders):
             archive.addfile(_as_layer_member(_folder(str(folder)), uid=0))
         for name, target in sorted(links.items()):
@@ -95,7 +95,7 @@ def write_layer(path: Path, archive: IO[bytes], parent: str, *, is_left_out: Cal
     with (
         path.open("wb") as file,
         tarfile.open(fileobj=archive, mode="r|") as source,
-        _new_tar(file) as target,
+        new_tar(file) as target,
     ):
         for folder in (*reversed(root.parents[:-1]), root):
             target.addfile(_as_layer_member(_folder(str(folder)), uid=0))
@@ -113,23 +113,37 @@ def write_layer(path: Path, archive: IO[bytes], parent: str, *, is_left_out: Cal
     return Layer(path, digest_file(path), {name: frozenset(found) for name, found in modules.items()})
 
 
-def copy_safely(source: IO[bytes], target: IO[bytes], root: str) -> int:
+def copy_safely(
+    source: IO[bytes],
+    target: IO[bytes],
+    root: str,
+    *,
+    folders: Folders = NO_FOLDERS,
+    uid: int | None = None,
+) -> int:
     """Copy a tar that a container streamed, with every member below `root`; return how many files it has.
 
+    The `folders` that the other container has stay out of it. With `uid`, `root` and all in it belong to that user.
     Raises EngineError for a member, or a link, that leaves `root`, and for what is no tar.
     """
-    place = PurePosixPath(root.strip("/"))
+    place = PurePosixPath("/", root)
     count = 0
     try:
-        with tarfile.open(fileobj=source, mode="r|*") as archive, _new_tar(target) as copy:
+        with tarfile.open(fileobj=source, mode="r|*") as archive, new_tar(target) as copy:
+            if uid is not None:
+                copy.addfile(_as_layer_member(_folder(_relative(folders.place(place))), uid=uid))
             for member in archive:
                 name = PurePosixPath(member.name)
                 check_member(name)
                 if member.issym() or member.islnk():
                     _check_link(member, name)
-                member.name = str(place / name)
+                if member.isdir() and folders.find(place / name):
+                    continue
+                member.name = _relative(folders.place(place / name))
                 if member.islnk():
-                    member.linkname = str(place / member.linkname)
+                    member.linkname = _relative(folders.place(place / member.linkname))
+                if uid is not None:
+                    member.uid, member.gid, member.uname, member.gname = uid, GID, "", ""
                 member.pax_headers = {}
                 copy.addfile(member, archive.extractfile(member) if member.isreg() else None)
                 count += member.isreg()
@@ -138,6 +152,10 @@ def copy_safely(source: IO[bytes], target: IO[bytes], root: str) -> int:
             f"what should be a tar is none: {error}", hint="save-artifacts must write one to stdout"
         ) from None
     return count
+
+
+def _relative(path: PurePosixPath) -> str:
+    return str(path).lstrip("/") or "."
 
 
 def _check_link(member: tarfile.TarInfo, name: PurePosixPath) -> None:
@@ -159,7 +177,7 @@ def check_member(name: PurePosixPath) -> None:
 def pack(files: Mapping[str, bytes], *, executable: Iterable[str] = ()) -> bytes:
     """A small tar of files in memory, sorted."""
     buffer = io.BytesIO()
-    with _new_tar(buffer) as archive:
+    with new_tar(buffer) as archive:
         for name, content in sorted(files.items()):
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -175,7 +193,7 @@ def digest_file(path: Path) -> str:
 
 
 @contextmanager
-def _new_tar(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
+def new_tar(file: IO[bytes]) -> Iterator[tarfile.TarFile]:
     """A tar without the zeros that Python fills its last 10 kB with: Podman stops reading before them and fails."""
     with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         yield archive
@@ -214,8 +232,8 @@ def read_blocks(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def _add_tree(archive: tarfile.TarFile, root: PurePosixPath, folder: Path, owner: tuple[int, int]) -> None:
-    uid = owner[0]
+def _add_tree(archive: tarfile.TarFile, root: PurePosixPath, folder: Path) -> None:
+    uid = UID
     if root.parts:
         archive.addfile(_as_layer_member(_folder(str(root)), uid=uid, mode=0o775))
     for path in sorted(folder.rglob("*")):

@@ -10,12 +10,11 @@ from modelyard.context.build_context import digest_parts
 from modelyard.engines.docker.application import own_scripts
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.instructions import format_instructions
-from modelyard.engines.docker.layer import write_source_layer
+from modelyard.engines.docker.layer import UID
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
-from modelyard.runtime.scratch import scratch_folder
 
 UPLOAD = "/tmp"
 APP_ROOTS = {"train": "/model", "predict": "/action"}
@@ -63,14 +62,8 @@ def plan_one(context: BuildContext, builder: str, labels: Mapping[str, str]) -> 
 
 def build_in_one(client: Client, plan: OneContainerPlan, profile: ContainerProfile, on_output: OnOutput) -> str:
     """Do so, as root, and hand the application over to the user 1001; return the image's id."""
-    with (
-        scratch_folder() as folder,
-        open_workshop(client, plan.builder, folders=profile.folders, network=profile.network) as workshop,
-    ):
-        for target, tree in ((f"{UPLOAD}/src", plan.source), (f"{UPLOAD}/scripts", plan.scripts)):
-            layer = write_source_layer(folder / "upload.tar", target, tree)
-            with layer.path.open("rb") as archive:
-                workshop.upload(archive, "/")
+    with open_workshop(client, plan.builder, folders=profile.folders, network=profile.network) as workshop:
+        workshop.bring({f"{UPLOAD}/src": plan.source, f"{UPLOAD}/scripts": plan.scripts}, uid=UID, shared=True)
         variables = {
             **plan.environment,
             **profile.variables,

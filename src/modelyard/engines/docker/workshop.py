@@ -4,7 +4,9 @@ What a command needs to know (proxies, credentials of an index) goes to it with 
 and with it every image committed of it, has none of that.
 """
 
+import base64
 import codecs
+import json
 import os
 import re
 import secrets
@@ -13,17 +15,23 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, Any
 
 from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.folders import Folders
 from modelyard.engines.docker.layer import ChunkReader
+from modelyard.engines.docker.upload import write_upload
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
 
 WORKSHOP = "modelyard-workshop"
 _NAME = re.compile(rf"/?{WORKSHOP}-(?P<host>[A-Za-z0-9]*)-(?P<pid>[0-9]+)-[0-9a-f]+")
 LAST_LINES = 40
+# The bits of a folder and of a link in a mode as Go writes it: https://pkg.go.dev/io/fs#FileMode
+_GO_FOLDER, _GO_LINK = 1 << 31, 1 << 27
 _IDLE = ["sleep", "2147483647"]
 
 
@@ -47,6 +55,32 @@ class Workshop:
         """Unpack a tar in the folder `target`."""
         with self.client.talking(f"copy files into {target}"):
             self.client.api.put_archive(self.id, target, archive)
+
+    def bring(self, trees: Mapping[str, Path], *, uid: int, shared: bool = False) -> list[str]:
+        """Copy folders of this machine to their places, as `write_upload` says; return the paths of the files."""
+        with TemporaryFile() as file:
+            files = write_upload(file, trees, uid=uid, folders=self.folders, shared=shared)
+            file.seek(0)
+            self.upload(file, "/")
+        return files
+
+    @cached_property
+    def folders(self) -> Folders:
+        """The folders of the container, each as it was when it was first asked for."""
+        return Folders(self.find_folder)
+
+    def find_folder(self, path: PurePosixPath) -> PurePosixPath | None:
+        """The folder at `path`, or the one that a link there leads to; None where there is neither."""
+        api = self.client.api
+        with self.client.talking(f"look at {path}"):
+            found = api.head(api._url("/containers/{0}/archive", self.id), params={"path": str(path)})
+        if not found.ok:
+            return None
+        told = json.loads(base64.b64decode(found.headers["X-Docker-Container-Path-Stat"]))
+        if told["mode"] & _GO_LINK:
+            target = PurePosixPath(told["linkTarget"])
+            return self.find_folder(target) if target != path else None
+        return path if told["mode"] & _GO_FOLDER else None
 
     @contextmanager
     def download(self, path: str) -> Iterator[IO[bytes]]:
@@ -82,11 +116,11 @@ class Workshop:
             )
         return int(code), list(last)
 
-    def stream(self, command: Sequence[str], target: IO[bytes]) -> int:
-        """Run a command, write its standard output to a file as bytes, and return its exit code."""
+    def stream(self, command: Sequence[str], target: IO[bytes], *, user: str) -> int:
+        """Run a command as a user, write its standard output to a file as bytes, and return its exit code."""
         with self.client.talking(f"run {command[0]}"):
             api = self.client.api
-            process = api.exec_create(self.id, list(command), stderr=False)["Id"]
+            process = api.exec_create(self.id, list(command), stderr=False, user=user)["Id"]
             output = api.exec_start(process, stream=True)
             try:
                 for chunk in output:
