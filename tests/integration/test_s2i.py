@@ -243,6 +243,32 @@ def test_user_that_is_not_allowed_is_an_error(build):
         build(assemble_user="0", allowed_uids="1-")
 
 
+def test_users_of_onbuild_runtime_and_previous_images_are_checked_as_well(client, build, onbuild_builder, source):
+    base = client.environ["MODELYARD_BASE_IMAGE"]
+    runtime = {"runtime_image": base, "runtime_artifacts": ("/opt/app:/srv",), "allowed_uids": "1-"}
+    with pytest.raises(InputError, match=r"the user of assemble-runtime in .* is 0, which --allowed-uids 1- does not"):
+        build(**runtime)
+    build(**runtime, assemble_runtime_user="1001")
+    with pytest.raises(InputError, match=r"the user of s2i-test/result:latest is 0, which"):
+        build(incremental=True, allowed_uids="1-")
+    for instruction, user in (("user\t0:0", "0"), ("USER root", "'root'"), ("USER 1001\nONBUILD USER 0", "0")):
+        dockerfile = f"FROM {{base}}\nONBUILD {instruction}\nUSER 1001\n"
+        for builder in _builder(client, "s2i-test/onbuild-user:latest", dockerfile, {}):
+            if not (find_image(client, builder) or {})["Config"].get("OnBuild"):
+                pytest.skip("Podman builds images of the OCI format, which has no ONBUILD")
+            with pytest.raises(InputError, match=f"ONBUILD instructions of .* change to is {user}, "):
+                build(builder_image=builder, allowed_uids="1-")
+    with pytest.raises(InputError, match="the user of s2i-test/onbuild:latest is 0, which"):
+        build(builder_image=onbuild_builder, allowed_uids="1-")
+
+
+def test_only_allowed_users_run_anything_of_the_image(client, build, source):
+    """The container waits, and empties what was injected, with the image's own programs."""
+    (source / ".s2i" / "bin").mkdir(parents=True)
+    (source / ".s2i" / "bin" / "assemble").write_text("#!/bin/bash\nstat -c %u /proc/[0-9]* | sort -u\n")
+    assert build(allowed_uids="1-", injections=(f"{source}:/opt/in",))[1] == ["1001"]
+
+
 def test_failed_assemble_is_its_exit_code_and_last_lines_and_leaves_nothing(client, build, source):
     (source / "fail").touch()
     with pytest.raises(BuildError) as error:

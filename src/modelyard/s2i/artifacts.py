@@ -10,6 +10,7 @@ from modelyard.engines.docker.layer import copy_safely
 from modelyard.engines.docker.workshop import Workshop, open_workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.s2i.builder import find_uid
+from modelyard.s2i.users import AllowedUids
 
 if TYPE_CHECKING:
     from modelyard.s2i.build import Prepared
@@ -44,7 +45,9 @@ def _save(client: Client, previous: Mapping[str, Any], prepared: "Prepared", scr
     It runs as who assembles if the flag says so, else as the previous image's user, as upstream does.
     """
     user = prepared.config.assemble_user or previous["Config"].get("User") or "0"
-    with open_workshop(client, str(previous["Id"])) as workshop:
+    AllowedUids.parse(prepared.config.allowed_uids).check(user, f"the user of {prepared.config.tag}")
+    idle = user if prepared.config.allowed_uids else "0"
+    with open_workshop(client, str(previous["Id"]), user=idle) as workshop:
         if "save-artifacts" in prepared.scripts.uploaded:
             scripts = {f"{prepared.destination}/scripts": prepared.folder / "upload" / "scripts"}
             workshop.bring(scripts, uid=find_uid(workshop, user))

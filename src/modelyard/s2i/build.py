@@ -16,7 +16,7 @@ from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.runtime.environment import read_environment
 from modelyard.s2i.artifacts import restore_artifacts
-from modelyard.s2i.builder import ASSEMBLE_USER, BuilderImage, check_uid, find_uid, open_builder
+from modelyard.s2i.builder import ASSEMBLE_RUNTIME_USER, ASSEMBLE_USER, BuilderImage, find_uid, open_builder
 from modelyard.s2i.config import BuildConfig
 from modelyard.s2i.injection import Injections, inject
 from modelyard.s2i.labels import result_labels
@@ -24,6 +24,7 @@ from modelyard.s2i.onbuild import build_onbuild
 from modelyard.s2i.runtime_image import build_runtime_image
 from modelyard.s2i.scripts import Scripts, find_scripts
 from modelyard.s2i.source import Fetched, fetch_source
+from modelyard.s2i.users import AllowedUids, find_users
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +39,25 @@ class Prepared:
     destination: str
     environment: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    runtime: BuilderImage | None = None
 
     @property
     def user(self) -> str:
         """Who assembles: the flag, the builder's label, the builder's own user."""
-        return self.config.assemble_user or self.builder.labels.get(ASSEMBLE_USER, "") or self.builder.user
+        return self.config.assemble_user or self.builder.labels.get(ASSEMBLE_USER, "") or self.builder.user or "0"
+
+    @property
+    def runtime_user(self) -> str:
+        """Who runs assemble-runtime: the flag, the runtime image's label, its own user."""
+        if self.runtime is None:
+            return ""
+        label = self.runtime.labels.get(ASSEMBLE_RUNTIME_USER, "")
+        return self.config.assemble_runtime_user or label or self.runtime.user or "0"
+
+    @property
+    def idle_user(self) -> str:
+        """Who waits in the container, and tidies up there: root, unless only some uids may run what images hold."""
+        return self.user if self.config.allowed_uids else "0"
 
 
 def build(
@@ -60,9 +75,9 @@ def build(
         image = build_onbuild(
             client, prepared.builder, prepared.fetched.root, prepared.environment, prepared.labels, on_output
         )
-    elif config.runtime_image:
+    elif prepared.runtime is not None:
         with assembled(client, prepared, profile, on_output) as workshop:
-            image = build_runtime_image(client, prepared, workshop, on_output)
+            image = build_runtime_image(client, prepared, prepared.runtime, workshop, on_output)
     else:
         with assembled(client, prepared, profile, on_output) as workshop:
             image = workshop.commit(title=f"s2i: {config.source}", changes=_changes(prepared, prepared.builder.config))
@@ -78,6 +93,9 @@ def prepare(client: Client, config: BuildConfig, folder: Path, on_output: OnOutp
     if config.incremental and config.runtime_image:
         raise InputError("--incremental and --runtime-image exclude each other", hint="leave one of them out")
     builder = open_builder(client, config.builder_image, config.pull_policy, on_output)
+    runtime = (
+        open_builder(client, config.runtime_image, config.pull_policy, on_output) if config.runtime_image else None
+    )
     fetched = fetch_source(config, folder, directory=directory)
     destination = config.destination or builder.destination
     scripts = find_scripts(
@@ -106,9 +124,24 @@ def prepare(client: Client, config: BuildConfig, folder: Path, on_output: OnOutp
         destination=destination,
         environment=environment,
         labels=result_labels(config, fetched, builder),
+        runtime=runtime,
     )
-    check_uid(prepared.user, config.allowed_uids, what=f"the user that {builder.reference} assembles with")
+    check_users(prepared)
     return prepared
+
+
+def check_users(prepared: Prepared) -> None:
+    """Raise InputError where --allowed-uids does not allow who would run something in this build."""
+    allowed = AllowedUids.parse(prepared.config.allowed_uids)
+    builder, runtime = prepared.builder, prepared.runtime
+    if builder.onbuild:
+        allowed.check(builder.user, f"the user of {builder.reference}")
+        for user in find_users(builder.onbuild):
+            allowed.check(user, f"the user that ONBUILD instructions of {builder.reference} change to")
+    else:
+        allowed.check(prepared.user, f"the user that {builder.reference} assembles with")
+    if runtime is not None:
+        allowed.check(prepared.runtime_user, f"the user of assemble-runtime in {runtime.reference}")
 
 
 @contextmanager
@@ -123,17 +156,18 @@ def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_
         prepared.builder.id,
         folders=[*profile.folders, *map(_parse_volume, config.volumes)],
         network=config.network or profile.network,
+        user=prepared.idle_user,
         **options,
     ) as workshop:
-        uid = find_uid(workshop, prepared.user or "0")
+        uid = find_uid(workshop, prepared.user)
         upload(workshop, prepared, uid)
         if config.incremental:
             restore_artifacts(client, workshop, prepared, uid, on_output)
         injections = Injections.parse(config.injections)
-        with inject(workshop, injections, uid, on_output):
+        with inject(workshop, injections, uid, prepared.idle_user, on_output):
             code, last = workshop.execute(
                 [prepared.scripts["assemble"]],
-                user=prepared.user or "0",
+                user=prepared.user,
                 environment={**profile.variables, **prepared.environment},
                 on_output=on_output,
             )

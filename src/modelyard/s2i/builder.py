@@ -10,6 +10,7 @@ from modelyard.engines.docker.workshop import Workshop
 from modelyard.engines.protocols import OnOutput, discard
 from modelyard.errors import EngineError, InputError
 from modelyard.s2i.config import PullPolicy
+from modelyard.s2i.users import is_uid, read_user
 
 SCRIPTS_URL = "io.openshift.s2i.scripts-url"
 # Names of before 2016, which images in the field still carry.
@@ -69,29 +70,13 @@ def open_builder(client: Client, reference: str, policy: PullPolicy, on_output: 
     return BuilderImage(reference=reference, id=found["Id"], config=found["Config"])
 
 
-def check_uid(user: str, allowed: str, *, what: str) -> None:
-    """Raise InputError where a user is not among the uids that `--allowed-uids` lists (`1-`, `1000-2000,3000`)."""
-    if not allowed:
-        return
-    uid = user.partition(":")[0]
-    if not uid.isdigit():
-        raise InputError(
-            f"{what} is {user or 'root'!r}, no number, so --allowed-uids can't be checked", hint="use a numeric user"
-        )
-    for part in allowed.split(","):
-        low, dash, high = part.partition("-")
-        if int(low or 0) <= int(uid) <= (int(high) if high else int(low) if not dash else int(uid)):
-            return
-    raise InputError(f"{what} is {uid}, which --allowed-uids {allowed} does not allow", hint="use --assemble-user")
-
-
 def find_uid(workshop: Workshop, user: str) -> int:
     """The uid of a user as an image or a flag writes it (`1001`, `1001:0`, `app`); raise InputError for none."""
-    name = user.partition(":")[0]
-    if name.isdigit():
+    name = read_user(user)
+    if is_uid(name):
         return int(name)
     code, last = workshop.execute(["id", "-u", name], user="0", environment={}, on_output=discard)
-    if code or not last or not last[0].isdigit():
+    if code or not last or not is_uid(last[0]):
         raise InputError(
             f"the user {name!r} is none of the builder image's", hint="name one of its users, or a uid: --assemble-user"
         )

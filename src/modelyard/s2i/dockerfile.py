@@ -24,7 +24,7 @@ def write_dockerfile(prepared: Prepared, target: Path) -> Path:
 
 def format_dockerfile(prepared: Prepared) -> list[str]:
     """The lines of the Dockerfile. Its steps are those of a build: upload, hand over, assemble, run."""
-    user = prepared.user or "0"
+    user = prepared.user
     place = prepared.destination
     return [
         f"FROM {prepared.builder.reference}",

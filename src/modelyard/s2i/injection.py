@@ -23,8 +23,8 @@ class Injections:
 
 
 @contextmanager
-def inject(workshop: Workshop, injections: Injections, uid: int, on_output: OnOutput) -> Iterator[None]:
-    """Copy the files in; in the end empty each of them, because who assembles may not be allowed to remove it."""
+def inject(workshop: Workshop, injections: Injections, uid: int, user: str, on_output: OnOutput) -> Iterator[None]:
+    """Copy the files in; in the end let `user` empty each of them, as who assembles may not be allowed to remove it."""
     injected = [path for source, target in injections.folders for path in workshop.bring({target: source}, uid=uid)]
     try:
         yield
@@ -32,7 +32,7 @@ def inject(workshop: Workshop, injections: Injections, uid: int, on_output: OnOu
         if injected:
             script = 'for path; do if [ -e "$path" ]; then : > "$path" || exit 1; fi; done'
             command = ["sh", "-c", script, "empty", *injected]
-            code, _ = workshop.execute(command, user="0", environment={}, on_output=on_output)
+            code, _ = workshop.execute(command, user=user, environment={}, on_output=on_output)
             if code:
                 raise BuildError("injected files could not be emptied, so no image was made", hint="check --inject")
 

@@ -13,7 +13,7 @@ from modelyard.engines.docker.workshop import Workshop, open_workshop
 from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
-from modelyard.s2i.builder import ASSEMBLE_RUNTIME_USER, BuilderImage, open_builder
+from modelyard.s2i.builder import BuilderImage
 
 if TYPE_CHECKING:
     from modelyard.s2i.build import Prepared
@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 MAPPING = "io.openshift.s2i.runtime-artifacts"
 
 
-def build_runtime_image(client: Client, prepared: "Prepared", assembled: Workshop, on_output: OnOutput) -> str:
+def build_runtime_image(
+    client: Client, prepared: "Prepared", runtime: BuilderImage, assembled: Workshop, on_output: OnOutput
+) -> str:
     """Copy the artifacts, run assemble-runtime where there is one, commit; return the image's id."""
     config = prepared.config
-    runtime = open_builder(client, config.runtime_image, config.pull_policy, on_output)
     artifacts = parse_artifacts(config.runtime_artifacts or prepared.builder.labels.get(MAPPING, "").split(","))
-    with open_workshop(client, runtime.id) as workshop:
+    idle = prepared.runtime_user if config.allowed_uids else "0"
+    with open_workshop(client, runtime.id, user=idle) as workshop:
         for source, target in artifacts:
             _copy(assembled, source, workshop, target)
         run = _bring_scripts(prepared, runtime, assembled, workshop, on_output)
@@ -89,10 +91,9 @@ def _bring_scripts(
     script = scripts["assemble-runtime"] if "assemble-runtime" in scripts.uploaded else f"{own}/assemble-runtime"
     if "assemble-runtime" not in scripts.uploaded and not own:
         return run
-    user = prepared.config.assemble_runtime_user or runtime.labels.get(ASSEMBLE_RUNTIME_USER, "") or runtime.user
     code, last = workshop.execute(
         ["sh", "-c", 'if [ -x "$0" ]; then exec "$0"; fi', script],
-        user=user or "0",
+        user=prepared.runtime_user,
         environment=prepared.environment,
         on_output=on_output,
     )

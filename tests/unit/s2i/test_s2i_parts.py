@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.errors import InputError
 from modelyard.s2i.build import Prepared
-from modelyard.s2i.builder import BuilderImage, check_uid
+from modelyard.s2i.builder import BuilderImage
 from modelyard.s2i.callback import check_callback
 from modelyard.s2i.config import BuildConfig, load_config, save_config
 from modelyard.s2i.create import create_builder
@@ -17,6 +17,7 @@ from modelyard.s2i.onbuild import guess_entry_point
 from modelyard.s2i.runtime_image import parse_artifacts
 from modelyard.s2i.scripts import find_scripts
 from modelyard.s2i.source import Fetched, fetch_source, parse_source
+from modelyard.s2i.users import AllowedUids
 
 BUILDER = BuilderImage(
     reference="builder:1",
@@ -213,18 +214,28 @@ class TestValues:
             ("0", "1-", False),
             ("1500:0", "1000-2000,3000", True),
             ("2500", "1000-2000,3000", False),
+            ("", "1-", False),
+            ("0:0", "1-", False),
+            ("7", "-10", True),
+            ("1001", "", True),
         ],
     )
     def test_allowed_uids(self, user, allowed, fits):
         if fits:
-            check_uid(user, allowed, what="it")
+            AllowedUids.parse(allowed).check(user, "it")
         else:
             with pytest.raises(InputError, match="does not allow"):
-                check_uid(user, allowed, what="it")
+                AllowedUids.parse(allowed).check(user, "it")
 
-    def test_user_name_can_not_be_checked(self):
+    @pytest.mark.parametrize("text", ["abc", "5-1", "1-2-3", "-", "1,", "1-x", "\u00b2", "0x1", "1.5"])
+    def test_ranges_that_are_none(self, text):
+        with pytest.raises(InputError, match="--allowed-uids"):
+            AllowedUids.parse(text)
+
+    @pytest.mark.parametrize("user", ["app", "$UID", "\u00b2", "-1", "+0"])
+    def test_user_name_can_not_be_checked(self, user):
         with pytest.raises(InputError, match="no number"):
-            check_uid("app", "1-", what="it")
+            AllowedUids.parse("1-").check(user, "it")
 
     def test_hostile_arguments(self, tmp_path):
         for text in ("a:b", "/a:../b", ""):

@@ -147,11 +147,13 @@ def open_workshop(
     network: str | None = None,
     start: bool = True,
     title: str = "",
+    user: str = "0",
     **options: Any,
 ) -> Iterator[Workshop]:
     """Start an idle container of `image`; remove it at the end, whatever happened.
 
-    Without `start` it only exists, to copy files in and out. `title` is what `docker history` shows for a commit.
+    Without `start` it only exists, to copy files in and out; else `user` waits in it.
+    `title` is what `docker history` shows for a commit.
     """
     with client.talking(f"create a container of {image}"):
         api = client.api
@@ -164,7 +166,7 @@ def open_workshop(
             image,
             command=_IDLE if start else [title or "files"],
             entrypoint=[] if start else None,
-            user="0",
+            user=user,
             host_config=host,
             name=make_name(),
             use_config_proxy=False,  # a proxy's password would become part of the image
