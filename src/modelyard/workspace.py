@@ -211,7 +211,8 @@ class Workspace:
             what = f"it has no {ENVIRONMENT_FILE}" if resolved.is_dir() else f"there is no such folder{meant}"
             raise WorkspaceError(
                 f"{path}: no model directory, {what} (model directories here: {known})",
-                hint="name one of these as projects/<project>/<model>, or make one: modelyard new model",
+                hint="name one of these as projects/<project>/<model>, or make one: modelyard new model, "
+                "or modelyard adopt where its files are there already",
             )
         return ModelDirectory(resolved)
 

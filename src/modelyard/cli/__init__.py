@@ -15,6 +15,7 @@ from modelyard.runtime.errors import ModelyardError
 COMMANDS = {
     "init": ("scaffold", "Make a workspace in an empty folder."),
     "new": ("scaffold", "Make a project or a model directory that works at once."),
+    "adopt": ("adopt", "Make models of somebody's repository, or of a folder of scripts."),
     "data": ("models", "Get the data of a project."),
     "train": ("models", "Build train images, train, write model binaries."),
     "generate": ("models", "Write all/, the one daemon of many models."),

@@ -77,6 +77,7 @@ def new_model(workspace: Workspace, project: str, name: str, framework: Framewor
         "name": name,
         "package": f"{project}.{name}",
         "model_name": f"{project}_{name}",
+        "dataset": "",
         "container_name": container_name,
         "route": container_name,
     }

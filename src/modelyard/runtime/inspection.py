@@ -45,7 +45,7 @@ def parse_module(path: Path) -> ast.Module:
 def find_functions(path: Path) -> dict[str, int]:
     """The names that a module binds at its top level (functions, classes, values, imports), each with its line."""
     names: dict[str, int] = {}
-    for node in _flatten(parse_module(path).body):
+    for node in flatten(parse_module(path).body):
         for name in _bound_names(node):
             names[name] = node.lineno
     return names
@@ -54,7 +54,7 @@ def find_functions(path: Path) -> dict[str, int]:
 def describe_functions(path: Path, *, wanted: str) -> str:
     """The functions and classes that a module defines itself, to choose from."""
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    own = [node.name for node in _flatten(parse_module(path).body) if isinstance(node, kinds)]
+    own = [node.name for node in flatten(parse_module(path).body) if isinstance(node, kinds)]
     return describe_choices(wanted, (name for name in own if not name.startswith("_")), none="no function")
 
 
@@ -123,6 +123,15 @@ def check_callable(path: Path, function: str, *, shown: Path | str) -> None:
             "argument, the message",
             hint=f"write def {function}(msg): what else it needs is in msg.payload; or give the others defaults",
         )
+
+
+def can_be_called(path: Path, function: str) -> bool:
+    """Tell whether `check_callable` has nothing against a module's function."""
+    try:
+        check_callable(path, function, shown=path)
+    except InputError:
+        return False
+    return True
 
 
 def find_lazy_functions(path: Path) -> dict[tuple[str, str], str]:
@@ -210,16 +219,16 @@ def _absolute(node: ast.ImportFrom, package: str) -> str:
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
-def _flatten(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+def flatten(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements of a module with those inside `if`, `try` and `with`, which bind names at the top level too."""
     for node in body:
         yield node
         for part in ("body", "orelse", "finalbody"):
             if isinstance(node, ast.If | ast.Try | ast.With):
-                yield from _flatten(getattr(node, part, []))
+                yield from flatten(getattr(node, part, []))
         if isinstance(node, ast.Try):
             for handler in node.handlers:
-                yield from _flatten(handler.body)
+                yield from flatten(handler.body)
 
 
 def _bound_names(node: ast.stmt) -> Iterator[str]:
@@ -237,7 +246,7 @@ def _bound_names(node: ast.stmt) -> Iterator[str]:
 def _find_plain_function(path: Path, name: str) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     """The `def` that binds `name` last at a module's top level; None where something else does, or a decorator."""
     found = None
-    for node in _flatten(parse_module(path).body):
+    for node in flatten(parse_module(path).body):
         if name in _bound_names(node):
             found = node
     if isinstance(found, ast.FunctionDef | ast.AsyncFunctionDef) and not found.decorator_list:
