@@ -1,12 +1,14 @@
 """`modelyard s2i build|rebuild|usage|create|version`: upstream's command line on a Docker or Podman engine."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from modelyard import __version__
 from modelyard.cli.options import engine_option, pass_settings
+from modelyard.cli.pflags import PflagGroup
 from modelyard.cli.settings import Settings, say_engine
 from modelyard.errors import InputError
 
@@ -16,11 +18,6 @@ if TYPE_CHECKING:
 
 Command = Callable[..., Any]
 pull_policy = click.Choice(["always", "if-not-present", "never"])
-
-
-@click.group("s2i", context_settings={"help_option_names": ["-h", "--help"]})
-def s2i_command() -> None:
-    """Build images of any source with any S2I builder image, as upstream's s2i does."""
 
 
 def environment_options(command: Command) -> Command:
@@ -38,6 +35,22 @@ def url_option(command: Command) -> Command:
     return click.option("-U", "--url", metavar="URL", help="The engine's socket. Default: DOCKER_HOST, else found.")(
         command
     )
+
+
+# Upstream's tests and pipelines set it. What assemble prints is shown at every level; -q shows less.
+loglevel_option = click.option(
+    "--loglevel", type=int, metavar="N", expose_value=False, help="Taken as upstream's; shows neither more nor less."
+)
+
+
+@click.group("s2i", cls=PflagGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@url_option
+@loglevel_option
+@click.pass_context
+def s2i_command(ctx: click.Context, url: str | None) -> None:
+    """Build images of any source with any S2I builder image, as upstream's s2i does."""
+    if url:  # for every command, unless that has its own
+        ctx.obj = replace(ctx.obj, environ={**ctx.obj.environ, "DOCKER_HOST": url})
 
 
 _FLAGS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
@@ -94,6 +107,7 @@ def build_flags(command: Command) -> Command:
 @environment_options
 @click.option("--use-config", is_flag=True, help="Use .s2ifile again, or write it.")
 @url_option
+@loglevel_option
 @engine_option
 @pass_settings
 def build_s2i(
@@ -128,14 +142,13 @@ def build_s2i(
 @click.option("--run", "run_it", is_flag=True, help="Run the image in the end.")
 @click.option("-p", "--pull-policy", type=pull_policy, default="if-not-present", help="When to pull the builder.")
 @url_option
+@loglevel_option
 @engine_option
 @pass_settings
 def rebuild_s2i(
     settings: Settings, /, image: str, new_tag: str | None, url: str | None, engine: str | None, **flags: Any
 ) -> None:
     """Build IMAGE again as its labels say, under its tag or NEW_TAG."""
-    from dataclasses import replace
-
     from modelyard.s2i.command import rebuild_config
 
     client = _open(settings, engine, url, quiet=flags["quiet"])
@@ -148,6 +161,7 @@ def rebuild_s2i(
 @click.option("-p", "--pull-policy", type=pull_policy, default="if-not-present", help="When to pull the builder.")
 @environment_options
 @url_option
+@loglevel_option
 @engine_option
 @pass_settings
 def usage_s2i(
@@ -170,6 +184,7 @@ def usage_s2i(
 @s2i_command.command("create")
 @click.argument("name")
 @click.argument("folder", type=click.Path())
+@loglevel_option
 @pass_settings
 def create_s2i(settings: Settings, name: str, folder: str) -> None:
     """Write the skeleton of the builder image NAME into FOLDER."""
@@ -180,6 +195,7 @@ def create_s2i(settings: Settings, name: str, folder: str) -> None:
 
 
 @s2i_command.command("version")
+@loglevel_option
 def version_s2i() -> None:
     """Show the version."""
     click.echo(f"modelyard s2i {__version__}")

@@ -32,6 +32,9 @@ def restore_artifacts(client: Client, workshop: Workshop, prepared: "Prepared", 
         if code:
             on_output(f"---> artifacts: {script} of {config.tag} exited with {code}, a clean build")
             return
+        if not raw.tell():  # as in the skeleton of upstream's `s2i create`, whose author has not got to it
+            on_output(f"---> artifacts: {script} of {config.tag} saved nothing, a clean build")
+            return
         raw.seek(0)
         count = copy_safely(raw, checked, f"{prepared.destination}/artifacts", folders=workshop.folders, uid=uid)
         checked.seek(0)
