@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 from pathlib import Path
@@ -276,6 +277,54 @@ def test_a_model_that_crashes_the_interpreter_while_it_loads_says_where(start_da
     detail = daemon.post("run")[1]["detail"]
     assert "killed by SIGSEGV (its last line: Fatal Python error: Segmentation fault: " in detail
     assert detail.endswith('File "m/p.py", line 4 in load)')
+
+
+def test_a_worker_needs_nothing_that_its_model_has_replaced(start_daemon: StartDaemon) -> None:
+    source = """
+        import json, mmap, os, select, selectors, signal, socket, struct, sys, threading, time, types
+        end, sleep = os._exit, time.sleep
+
+        def replaced(*arguments, **more):
+            raise RuntimeError("replaced")
+
+        for module in (json, mmap, os, select, signal, socket, struct, threading, time):
+            for name, value in vars(module).copy().items():
+                if name != "fspath" and isinstance(value, (types.BuiltinFunctionType, types.FunctionType)):
+                    setattr(module, name, replaced)
+        for kind in (json.JSONEncoder, json.JSONDecoder, socket.socket, threading.Thread, threading.Event):
+            for name in {"encode", "iterencode", "decode", "recv", "sendall", "start", "wait"} & set(dir(kind)):
+                setattr(kind, name, replaced)
+        selectors.DefaultSelector = select.epoll = socket.socket = threading.Thread = mmap.mmap = replaced
+        sys.stdout = sys.stderr = None
+        open(1, "wb").close()
+
+        def double(msg): return {"rows": [2 * row for row in msg.payload["instances"]]}
+        def fail(msg): return 1 / 0
+        def nap(msg): sleep(float(msg.payload))
+        def leave(msg): return end(3) if msg.payload == "now" else 1
+    """
+    names = ("double", "fail", "nap", "leave")
+    model = Model(name="m", routes=names, instances="instances.json")
+    files = {
+        "predict.py": source,
+        "instances.json": '{"instances": [1, 2, 3]}',
+        APPLICATION_FILE: format_application(Application(name="m", kind="predict", models=(model,))),
+    }
+    daemon = start_daemon(files, ROUTES=",".join(f"{name}:predict:{name}" for name in names))
+    daemon.wait_ready()
+    described = {route["route"]: route["batching"] for route in daemon.request("GET", "/routes")[1]["routes"]}
+    assert described["double"] == "on"
+    assert daemon.post("double", {"instances": [4]}) == (200, {"rows": [8]})
+    assert daemon.post("fail")[0] == 500
+    assert "ZeroDivisionError" in daemon.log
+    with ThreadPoolExecutor() as pool:
+        napping = pool.submit(daemon.post, "nap", 0.5)
+        asked = [pool.submit(daemon.post, "double", {"instances": [number]}) for number in range(8)]
+        assert [one.result() for one in asked] == [(200, {"rows": [2 * number]}) for number in range(8)]
+        assert napping.result() == (200, None)
+    assert daemon.post("leave", "now")[0] == 502
+    wait_until(lambda: daemon.post("double", {"instances": [4]})[0] == 200)
+    assert daemon.stop() == 0
 
 
 def test_a_function_that_changes_the_folder_hides_no_test_instances(start_daemon: StartDaemon) -> None:

@@ -5,13 +5,13 @@ A file outlives its process, so that nothing that was counted is lost when one i
 
 from __future__ import annotations
 
-import mmap
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
 from modelyard.runtime.memory import reserve_disk
+from modelyard.runtime.primitives import mmap
 
 _DOUBLE = 8
 Values = Sequence[float]
@@ -22,7 +22,7 @@ def map_doubles(path: Path, count: int) -> memoryview[float]:
     with path.open("a+b") as file:
         file.truncate(_DOUBLE * count)
         reserve_disk(file.fileno(), _DOUBLE * count)
-        return memoryview(mmap.mmap(file.fileno(), _DOUBLE * count)).cast("d")
+        return memoryview(mmap(file.fileno(), _DOUBLE * count)).cast("d")
 
 
 def read_doubles(path: Path, count: int) -> Values:

@@ -35,7 +35,10 @@ def format_trace(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OWN):
         trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()[-_MAX_LOG:]
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace)).rstrip()[-_MAX_LOG:]
+    except Exception:  # of what the model has put in the place of what this needs
+        return f"{type(error).__name__}: {say(error)}"
 
 
 def _client_status(error: BaseException) -> int | None:

@@ -11,17 +11,24 @@ The supervisor now and then sends an empty line on the lifeline, which is answer
 
 from __future__ import annotations
 
-import os
-import selectors
-import socket
-import threading
-import time
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from socket import SHUT_RDWR, socket
+from threading import Thread
 from typing import Any, NamedTuple
 
+from modelyard.runtime.failures import format_trace
+from modelyard.runtime.primitives import (
+    EVENT_READ,
+    DefaultSelector,
+    Socket,
+    allocate_lock,
+    end_process,
+    monotonic,
+    sleep,
+    write_log,
+)
 from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 _CHUNK = 1 << 18
@@ -34,13 +41,13 @@ _ALIVE = b'{"state": "alive"}\n'
 class Connection:
     """A gateway's connection; answers go out in any order and from any thread."""
 
-    def __init__(self, sock: socket.socket, *, max_body: int) -> None:
+    def __init__(self, sock: socket, *, max_body: int) -> None:
         sock.settimeout(_SEND_TIMEOUT)
         self.sock = sock
         self.is_open = True
         self._reader = FrameReader(max_body=max_body)
         self._jobs: dict[Any, Job] = {}
-        self._sending = threading.Lock()
+        self._sending = allocate_lock()
 
     def receive(self) -> list[Job]:
         """Read what has arrived; the connection is closed afterwards where the peer hung up or broke the protocol."""
@@ -76,7 +83,7 @@ class Connection:
     def hang_up(self) -> None:
         """Tell the peer. The descriptor goes with the last reference: a job that has one must not meet it reused."""
         with suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
+            self.sock.shutdown(SHUT_RDWR)
 
     def _cancel(self, number: Any) -> None:
         job = self._jobs.pop(number, None)
@@ -98,7 +105,7 @@ class Job:
     def __init__(self, frame: Frame, connection: Connection) -> None:
         self.header, self.body = frame
         self.number: int = self.header["n"]
-        self.deadline = time.monotonic() + float(self.header.get("timeout", 0.0))
+        self.deadline = monotonic() + float(self.header.get("timeout", 0.0))
         self.connection = connection
         self.is_cancelled = False
         self.decoded: Any = self
@@ -107,7 +114,7 @@ class Job:
     @property
     def is_wanted(self) -> bool:
         """Tell whether somebody still waits for the answer."""
-        return self.connection.is_open and not self.is_cancelled and time.monotonic() < self.deadline
+        return self.connection.is_open and not self.is_cancelled and monotonic() < self.deadline
 
 
 class Answer(NamedTuple):
@@ -121,11 +128,9 @@ class Answer(NamedTuple):
 class Inbox:
     """Reads requests until `lifeline` reports that the supervisor closed it and every connection is gone."""
 
-    def __init__(
-        self, lifeline: socket.socket, *, limit: int, max_body: int, show_waiting: Callable[[int], None]
-    ) -> None:
+    def __init__(self, lifeline: socket, *, limit: int, max_body: int, show_waiting: Callable[[int], None]) -> None:
         """`limit` bounds the queue; `show_waiting` is told how long it is."""
-        self._listener: socket.socket | None = None
+        self._listener: Socket | None = None
         self._lifeline = lifeline
         self._limit = self._room = limit
         self._max_body = max_body
@@ -133,25 +138,24 @@ class Inbox:
         self._waiting: deque[Job] = deque()
         self._has_new = False
         """Whether one waits that has not been offered since the last one was taken."""
-        self._selector = selectors.DefaultSelector()
+        self._selector = DefaultSelector()
         self._connections: set[Connection] = set()
         self._is_stopping = False
-        self._reading = threading.Lock()
+        self._reading = allocate_lock()
         self._is_computing = True
-        self._computes = threading.Event()
-        self._computes.set()
+        self._rests = allocate_lock()
 
     def start(self) -> None:
         """Start to follow the lifeline: until `open`, its end ends the process."""
-        self._selector.register(self._lifeline, selectors.EVENT_READ, self._heed)
-        threading.Thread(target=self._look_meanwhile, name="inbox", daemon=True).start()
+        self._selector.register(self._lifeline, EVENT_READ, self._heed)
+        Thread(target=self._look_meanwhile, name="inbox", daemon=True).start()
 
-    def open(self, listener: socket.socket) -> None:
+    def open(self, listener: Socket) -> None:
         """Accept connections from `listener`."""
         listener.setblocking(False)
         with self._reading:
             self._listener = listener
-            self._selector.register(listener, selectors.EVENT_READ, lambda: self._accept(listener))
+            self._selector.register(listener, EVENT_READ, lambda: self._accept(listener))
 
     def take(self) -> Job | None:
         """Wait for the next request that is wanted; None when there will be no more."""
@@ -194,39 +198,37 @@ class Inbox:
         with self._reading:
             yield
         self._is_computing = True
-        if not self._computes.is_set():
-            self._computes.set()
+        if self._rests.locked():
+            self._rests.release()
 
     def _look_meanwhile(self) -> None:
         """Read while the main thread computes; rest when it has not for a while."""
         try:
             rests_at = 0.0
             while True:
-                if not self._is_computing and time.monotonic() >= rests_at:
-                    self._computes.wait()
-                self._computes.clear()
-                time.sleep(_LOOK_AGAIN)
+                self._rests.acquire(blocking=not self._is_computing and monotonic() >= rests_at)
+                sleep(_LOOK_AGAIN)
                 if self._is_computing:
                     with self._reading:
                         self._handle_events(0.0)
-                    rests_at = time.monotonic() + _REST_AFTER
-        except BaseException:
+                    rests_at = monotonic() + _REST_AFTER
+        except BaseException as error:
             # Without this thread the worker would be deaf, and look alive: end it, so that it is started again.
-            traceback.print_exc()
-            os._exit(70)
+            write_log(format_trace(error))
+            end_process(70)
 
     def _handle_events(self, wait: float | None) -> None:
         for key, _ in self._selector.select(wait):
             key.data()
 
-    def _accept(self, listener: socket.socket) -> None:
+    def _accept(self, listener: Socket) -> None:
         try:
-            connection = Connection(listener.accept()[0], max_body=self._max_body)
+            connection = Connection(listener.accept_one(), max_body=self._max_body)
         except OSError:
             return
         self._connections.add(connection)
         receive: Callable[[], None] = lambda: self._receive(connection)  # noqa: E731
-        self._selector.register(connection.sock, selectors.EVENT_READ, receive)
+        self._selector.register(connection.sock, EVENT_READ, receive)
         if self._is_stopping:
             connection.say_bye()
 
@@ -253,7 +255,7 @@ class Inbox:
 
     def _stop(self) -> None:
         if self._listener is None:
-            os._exit(0)
+            end_process(0)
         self._selector.unregister(self._lifeline)
         self._accept(self._listener)  # who connected and was not seen yet is sent away in good order
         self._is_stopping = True

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+_sysconf = os.sysconf
+_fallocate = getattr(os, "posix_fallocate", None)  # macOS has no such call
 _RESIDENT = 1  # the second field of statm, in pages
 _DONTNEED = 4  # MADV_DONTNEED
 
@@ -22,7 +24,7 @@ def read_resident_bytes(pid: int) -> int | None:
         pages = Path(f"/proc/{pid}/statm").read_text().split()[_RESIDENT]
     except (OSError, IndexError):
         return None
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return int(pages) * _sysconf("SC_PAGE_SIZE")
 
 
 def settle_memory() -> None:
@@ -34,7 +36,7 @@ def settle_memory() -> None:
     """
     gc.collect()
     gc.freeze()
-    with suppress(ImportError, OSError, AttributeError, ValueError):  # glibc's, and Linux's
+    with suppress(Exception):  # glibc's and Linux's alone; and the model may have replaced what ctypes needs
         import ctypes
 
         library = ctypes.CDLL(None)
@@ -49,8 +51,8 @@ def reserve_disk(fd: int, size: int) -> None:
 
     Else it would be a page that is written later and finds no room: that ends the process (SIGBUS).
     """
-    with suppress(AttributeError):  # macOS has no such call
-        os.posix_fallocate(fd, 0, size)
+    if _fallocate is not None:
+        _fallocate(fd, 0, size)
 
 
 def find_unwritten_mappings(smaps: Iterable[str]) -> Iterator[tuple[int, int]]:

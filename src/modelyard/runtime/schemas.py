@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
+
+from modelyard.runtime.primitives import dump_json
 
 _SCALARS = {type(None): "null", bool: "boolean", int: "integer", float: "number", str: "string"}
 _MOST_PROPERTIES = 100
@@ -45,7 +46,7 @@ def unite_schemas(schemas: Iterable[Schema]) -> Schema:
 
 def limit_schema(schema: Schema) -> Schema:
     """The schema, or one that says nothing in place of one that is too large to pass on."""
-    return schema if len(json.dumps(schema)) <= _LARGEST else {}
+    return schema if len(dump_json(schema)) <= _LARGEST else {}
 
 
 def _split(schema: Schema) -> Iterable[Schema]:

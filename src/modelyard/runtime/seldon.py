@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelyard.runtime.failures import describe_error, format_trace, say
+from modelyard.runtime.primitives import dump_json, load_json
 from modelyard.runtime.seldon_component import Component, describe_model, request_path
 from modelyard.runtime.seldon_messages import (
     BAD_DATA,
@@ -53,11 +53,11 @@ def _answer_by_function(function: Any, request: Mapping[str, Any], message: Any,
         return {"strData": "healthy", "meta": {}}
     if method != "predict":
         raise MessageError(f"{method.replace('_', ' ').capitalize()} not defined")
-    header, content = native(function, json.dumps(take_payload(message)).encode())
+    header, content = native(function, dump_json(take_payload(message)).encode())
     if header["status"] != 200:
         raise _NativeError(header, request.get("id"))
     return {
-        **put_plain(json.loads(content), message),
+        **put_plain(load_json(content), message),
         "meta": put_meta(message, tags={}, metrics=[], path=request_path(os.environ)),
     }
 

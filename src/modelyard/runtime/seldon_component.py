@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import base64
 import inspect
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from modelyard.runtime.message import Message
+from modelyard.runtime.primitives import load_json
 from modelyard.runtime.seldon_messages import (
     KINDS,
     MessageError,
@@ -62,7 +62,7 @@ def read_parameters(environ: Mapping[str, str]) -> dict[str, Any]:
         "DOUBLE": float,
         "BOOL": lambda text: text.strip().lower() in ("true", "1", "yes", "on", "t", "y"),
     }
-    items = json.loads(environ.get("PREDICTIVE_UNIT_PARAMETERS") or "[]")
+    items = load_json(environ.get("PREDICTIVE_UNIT_PARAMETERS") or "[]")
     return {item["name"]: convert.get(item.get("type", "STRING"), str)(item["value"]) for item in items}
 
 
@@ -256,4 +256,4 @@ def describe_model(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict
     """The model's metadata: what the class says, MODEL_METADATA (as JSON) over it, and the image's name otherwise."""
     image, _, version = environ.get("PREDICTIVE_UNIT_IMAGE", "").rpartition(":")
     default = {"name": image, "versions": [version], "platform": "", "inputs": [], "outputs": [], "custom": {}}
-    return {**default, **given, **json.loads(environ.get("MODEL_METADATA") or "{}")}
+    return {**default, **given, **load_json(environ.get("MODEL_METADATA") or "{}")}

@@ -8,10 +8,10 @@ function's half needs none. Written from what a Seldon server is seen to answer,
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from modelyard.runtime.primitives import Encoder, load_json
 from modelyard.runtime.values import to_json_bytes
 
 KINDS = ("data", "jsonData", "strData", "binData")
@@ -35,10 +35,13 @@ class DecodeError(Exception):
     status = 422
 
 
+_ENCODER = Encoder(sort_keys=True, separators=(",", ":"), default=lambda value: load_json(to_json_bytes(value)))
+
+
 def parse_message(body: bytes) -> Any:
     """Decode a message; NaN and Infinity are taken. Raises MessageError for what is no JSON."""
     try:
-        message = json.loads(body)
+        message = load_json(body)
     except (ValueError, RecursionError):
         message = None
     if message is None:
@@ -48,8 +51,7 @@ def parse_message(body: bytes) -> Any:
 
 def format_message(message: Any) -> bytes:
     """Write a message the way a Seldon server does: keys sorted, no spaces, ASCII, a newline at the end."""
-    text = json.dumps(message, sort_keys=True, separators=(",", ":"), default=lambda v: json.loads(to_json_bytes(v)))
-    return text.encode() + b"\n"
+    return _ENCODER.encode(message).encode() + b"\n"
 
 
 def format_error(info: str, reason: str) -> bytes:

@@ -6,12 +6,12 @@ seconds.
 
 from __future__ import annotations
 
-import json
-import os
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from modelyard.runtime.primitives import dump_json, getpid, load_json, rename
 
 NOT_IMPLEMENTED = "NOT_IMPLEMENTED"
 TIMER_BOUNDS = tuple(0.001 * 30000 ** (step / 49) for step in range(50))
@@ -36,7 +36,7 @@ class SeldonMetrics:
             kind, name, tags = metric.get("type", "COUNTER"), str(metric["key"]), metric.get("tags") or {}
             labels = {**{str(key): str(value) for key, value in tags.items()}, **self._labels}
             start = {"type": kind, "name": name, "labels": labels, "value": 0.0}
-            entry = self._values.setdefault(json.dumps([kind, name, labels]), start)
+            entry = self._values.setdefault(dump_json([kind, name, labels]), start)
             value = float(metric["value"])
             if kind == "TIMER":
                 seconds = value / 1000
@@ -56,8 +56,8 @@ class SeldonMetrics:
     def _write(self) -> None:
         if self._path is not None and self._values:
             scratch = self._path.with_suffix(".part")
-            scratch.write_text(json.dumps(list(self._values.values())))
-            scratch.replace(self._path)
+            scratch.write_text(dump_json(list(self._values.values())))
+            rename(scratch, self._path)
 
 
 def metrics_path(socket: Path, pid: int, route: str = "*") -> Path:
@@ -75,9 +75,9 @@ def describe_unit(environ: Mapping[str, str]) -> dict[str, str]:
         "model_image": image,
         "model_version": version,
         "predictor_name": environ.get("PREDICTOR_ID", NOT_IMPLEMENTED),
-        "predictor_version": json.loads(environ.get("PREDICTOR_LABELS") or "{}").get("version", NOT_IMPLEMENTED),
+        "predictor_version": load_json(environ.get("PREDICTOR_LABELS") or "{}").get("version", NOT_IMPLEMENTED),
         "seldon_deployment_name": deployment,
         "image_name": image,
         "image_version": version,
-        "worker_id": str(os.getpid()),
+        "worker_id": str(getpid()),
     }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 from modelyard.runtime.batching import Call, MismatchError, Plan
 from modelyard.runtime.inbox import Answer, Connection, Inbox, Job
+from modelyard.runtime.primitives import monotonic
 from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
 
 _MISMATCHES = 3
@@ -100,11 +100,11 @@ class Server:
 
     def _answer_alone(self, route: Route, job: Job) -> None:
         if job.is_wanted:
-            started = time.monotonic()
+            started = monotonic()
             self._show_taken([job.number])
             with self._running(route.timeout):
                 header, body = route.answer(job)
-            self._count_call(job.header["route"], 1, time.monotonic() - started)
+            self._count_call(job.header["route"], 1, monotonic() - started)
             job.connection.send([Answer(job, header, body)])
         self._shared = 1
 
@@ -123,19 +123,19 @@ class Server:
             by_connection.setdefault(one.job.connection, []).append(answer)
         for connection, answers in by_connection.items():
             connection.send(answers)
-        self._shared, self._ended = len(batch), time.monotonic()
+        self._shared, self._ended = len(batch), monotonic()
 
     def _call(self, route: Route, batch: Sequence[Decoded]) -> list[Any] | None:
         """The parts of one call's answer; None where each request has to be called by itself."""
         plan = route.plan
         if plan is None:
             return None
-        started = time.monotonic()
+        started = monotonic()
         self._show_taken([one.job.number for one in batch])
         try:
             with self._running(route.timeout):
                 answer = route.call(plan.join([one.payload for one in batch]))
-            self._count_call(batch[0].job.header["route"], len(batch), time.monotonic() - started)
+            self._count_call(batch[0].job.header["route"], len(batch), monotonic() - started)
             return plan.split(answer, [one.count for one in batch])
         except MismatchError as error:
             route.count_mismatch(error)
@@ -166,9 +166,9 @@ class Server:
             return True
 
         self._inbox.offer_waiting(accept)
-        now = time.monotonic()
+        now = monotonic()
         until = now + route.wait if now - self._ended < _SOON else now
-        while len(batch) < self._shared and rows < route.size and (left := until - time.monotonic()) > 0.0:
+        while len(batch) < self._shared and rows < route.size and (left := until - monotonic()) > 0.0:
             self._inbox.offer_waiting(accept, wait=left)
         return batch
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
+from modelyard.runtime.primitives import stat
 
 
 def take_stamp(path: str) -> list[int] | None:
     """What is different when a file may have changed; None where there is none."""
     try:
-        about = os.stat(path)  # noqa: PTH116
+        about = stat(path)
     except OSError:
         return None
     return [about.st_mtime_ns, about.st_size, about.st_ino]

@@ -6,16 +6,14 @@ never sent: they go to the next worker.
 
 from __future__ import annotations
 
-import mmap
-import os
-import struct
 from collections.abc import Collection
 from pathlib import Path
 
 from modelyard.runtime.memory import reserve_disk
+from modelyard.runtime.primitives import Struct, getpid, mmap, pack_into, struct_error, unpack_from
 
-_IDLE = struct.Struct("=Q")
-_HEAD = struct.Struct("=QQQ")
+_IDLE = Struct("=Q")
+_HEAD = Struct("=QQQ")
 
 
 class Taken:
@@ -26,19 +24,19 @@ class Taken:
 
     def __init__(self, socket: Path, *, most: int) -> None:
         """At most so many requests are in its hands at once."""
-        size = struct.calcsize(f"={most + 3}Q")
+        size = Struct(f"={most + 3}Q").size
         with _path(socket).open("a+b") as file:
-            file.truncate(max(size, file.seek(0, os.SEEK_END)))
+            file.truncate(max(size, file.seek(0, 2)))
             reserve_disk(file.fileno(), size)
-            self._memory = mmap.mmap(file.fileno(), size)
-        self._pid = os.getpid()
+            self._memory = mmap(file.fileno(), size)
+        self._pid = getpid()
         _IDLE.pack_into(self._memory, 0, self._pid)
 
     def show(self, numbers: Collection[int]) -> None:
         """Show the requests that are begun now, in place of those before, which are answered."""
         if _IDLE.unpack_from(self._memory) == (self._pid,):
             _IDLE.pack_into(self._memory, 0, 0)
-        struct.pack_into(f"={len(numbers) + 2}Q", self._memory, _IDLE.size, self._pid, len(numbers), *numbers)
+        pack_into(f"={len(numbers) + 2}Q", self._memory, _IDLE.size, self._pid, len(numbers), *numbers)
 
 
 def read_taken(address: str) -> frozenset[int] | None:
@@ -50,8 +48,8 @@ def read_taken(address: str) -> frozenset[int] | None:
     try:
         data = _path(Path(socket)).read_bytes()
         idle, owner, count = _HEAD.unpack_from(data)
-        numbers = struct.unpack_from(f"={count}Q", data, _HEAD.size)
-    except (OSError, struct.error):
+        numbers = unpack_from(f"={count}Q", data, _HEAD.size)
+    except (OSError, struct_error):
         return None
     if str(idle) == pid:
         return frozenset()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from modelyard.runtime.failures import say
+from modelyard.runtime.primitives import Decoder, Encoder
 
 _MISSING = frozenset({"NAType", "NaTType"})
 _MAX_DEPTH = 200
@@ -30,7 +30,7 @@ def from_json_bytes(data: bytes) -> Any:
     >>> from_json_bytes(b'{"instances": [1.5]}')
     {'instances': [1.5]}
     """
-    return _DECODER.decode(data.decode(json.detect_encoding(data)))
+    return _DECODER.decode(data)
 
 
 def to_json_bytes(value: Any) -> bytes:
@@ -128,5 +128,5 @@ def _refuse_constant(name: str) -> None:
 
 
 # Made once: json.dumps and json.loads with options make one for each call.
-_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"), default=_convert)
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_ENCODER = Encoder(allow_nan=False, separators=(",", ":"), default=_convert)
+_DECODER = Decoder(parse_constant=_refuse_constant)

@@ -6,14 +6,14 @@ an HTTP body as the client sent it, or as it will get it: only the worker decode
 
 from __future__ import annotations
 
-import json
-import struct
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from modelyard.runtime.primitives import Encoder, Struct, load_json
+
 MAX_HEADER = 1 << 20
-_LENGTHS = struct.Struct("!II")
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_LENGTHS = Struct("!II")
+_ENCODER = Encoder(separators=(",", ":"))
 
 
 class WireError(Exception):
@@ -69,7 +69,7 @@ class FrameReader:
 
 def _parse_header(data: bytes) -> dict[str, Any]:
     try:
-        header = json.loads(data.decode())
+        header = load_json(data.decode())
     except ValueError as error:
         raise WireError(f"a header that is no JSON ({error})") from None
     if not isinstance(header, dict):

@@ -8,18 +8,13 @@ from __future__ import annotations
 
 import faulthandler
 import importlib
-import json
-import mmap
 import os
-import signal
 import socket
-import struct
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from signal import SIGUSR2
 from typing import Any
 
 from modelyard.runtime.batching import UnsafeError, learn
@@ -30,6 +25,30 @@ from modelyard.runtime.forkserver import list_modules
 from modelyard.runtime.inbox import Inbox, Job
 from modelyard.runtime.memory import settle_memory
 from modelyard.runtime.message import Message
+from modelyard.runtime.primitives import (
+    SIG_BLOCK,
+    SIG_DFL,
+    SIG_UNBLOCK,
+    SIGTERM,
+    Socket,
+    Struct,
+    abspath,
+    close,
+    dump_json,
+    end_process,
+    end_process_after,
+    ensure_streams,
+    fsdecode,
+    getpid,
+    load_json,
+    mmap,
+    monotonic,
+    pthread_sigmask,
+    rename,
+    set_handler,
+    urandom,
+    write_log,
+)
 from modelyard.runtime.schemas import infer_schema, limit_schema
 from modelyard.runtime.serving import Route, Server
 from modelyard.runtime.stamps import take_stamp
@@ -38,8 +57,8 @@ from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_byt
 
 Function = Callable[[Message], Any]
 LOAD_FAILED = 3
-DUMP_SIGNAL = signal.SIGUSR2
-ALARM = struct.Struct("dd")
+DUMP_SIGNAL = SIGUSR2
+ALARM = Struct("dd")
 _LAST_WORDS = 2.0
 _FILE_EVENTS = {"open": 0, "os.rename": 1}
 """Audit events of files that are read or written, each with which argument is the path."""
@@ -57,25 +76,26 @@ def main(settings: Mapping[str, Any]) -> int:
     """
     root = Path.cwd()
     _settle_in(settings, root)
-    control = socket.socket(fileno=settings["control"])
+    control = Socket(fileno=settings["control"])
     control.set_inheritable(False)
     counts = WorkerCounts(counts_path(Path(settings["socket"])), [route for route, _, _ in settings["routes"]])
     inbox = Inbox(control, limit=settings["queue"], max_body=settings["max_body"], show_waiting=counts.show_waiting)
     inbox.start()
-    started = time.monotonic()
+    started = monotonic()
     clock = Clock(settings["clock"])
     try:
         with following_files(Path("models")) as files:
             functions = load_functions(settings["routes"])
             routes = {name: make_route(name, function, settings, clock, root) for name, function in functions.items()}
     except BaseException as error:
-        print(format_trace(error), file=sys.stderr, flush=True)
+        write_log(format_trace(error))
         report(control, state="failed", reason=describe_failure(error, root))
         return LOAD_FAILED
     settle_memory()
+    ensure_streams()
     taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
     inbox.open(listen(settings["socket"]))
-    seconds = round(time.monotonic() - started, 3)
+    seconds = round(monotonic() - started, 3)
     report(
         control,
         state="ready",
@@ -92,15 +112,8 @@ def main(settings: Mapping[str, Any]) -> int:
         report(control, state="unbatched", route=route, reason=reason)
 
     Server(inbox, routes, clock.running, counts.count_call, taken.show, tell_unbatched).run()
-    end_by_force(after=_LAST_WORDS)
+    end_process_after(_LAST_WORDS)
     return 0
-
-
-def end_by_force(*, after: float) -> None:
-    """End the process in so many seconds, if threads that the model has started keep it until then."""
-    timer = threading.Timer(after, os._exit, (0,))
-    timer.daemon = True
-    timer.start()
 
 
 @contextmanager
@@ -116,7 +129,7 @@ def following_files(folder: Path) -> Iterator[dict[str, Any]]:
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
         if is_on and event in _FILE_EVENTS and isinstance(target := arguments[_FILE_EVENTS[event]], (str, bytes)):
-            path = os.path.abspath(os.fsdecode(target))  # noqa: PTH100
+            path = abspath(fsdecode(target))
             if not path.startswith(prefixes):
                 return
             if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
@@ -157,19 +170,19 @@ def publish_metrics(functions: Mapping[str, Function], path: Path) -> None:
             from modelyard.runtime.seldon_metrics import describe_unit, metrics_path
 
             labels = {"route": route, **describe_unit(os.environ)}
-            function.metrics.publish(metrics_path(path, os.getpid(), route), labels)
+            function.metrics.publish(metrics_path(path, getpid(), route), labels)
 
 
 def make_route(name: str, function: Function, settings: Mapping[str, Any], clock: Clock, root: Path) -> Route:
     """Warm the function up with the test instances, and learn whether its requests may share calls."""
 
     def call(payload: Any, **about: str) -> Any:
-        return json.loads(to_json_bytes(function(Message(payload, **about))))
+        return load_json(to_json_bytes(function(Message(payload, **about))))
 
     def call_timed(payload: Any) -> Any:
         """Call as for one request: an answer that tells which can't be shared."""
         with clock.running(timeout):
-            number = os.urandom(16).hex()
+            number = urandom(16).hex()
             return call(payload, request_id=number, traceparent=f"00-{number}-{number[:16]}-00")
 
     limits = {"size": {}, "wait": {}, "tolerance": 0.0, **settings.get("batch", {})}
@@ -236,28 +249,31 @@ def parse_body(body: bytes) -> Any:
 
 def describe_failure(error: BaseException, root: Path) -> str:
     """One line: the exception, and the last line of the application's own code, in `root`, that it came through."""
-    import traceback
-
     text = f"{type(error).__name__}: {say(error)}".rstrip(": ").replace("\n", " ")
     prefix = f"{root}{os.sep}"
-    own = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.startswith(prefix)]
-    return f"{text} ({own[-1].filename[len(prefix) :]}:{own[-1].lineno})" if own else text
+    own = ""
+    trace = error.__traceback__
+    while trace is not None:
+        if (file := trace.tb_frame.f_code.co_filename).startswith(prefix):
+            own = f" ({file[len(prefix) :]}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    return text + own
 
 
-def listen(path: str) -> socket.socket:
+def listen(path: str) -> Socket:
     """Listen at a Unix socket, taking the place of what listened there before in one step."""
-    scratch = f"{path}.{os.getpid()}"
-    listener = socket.socket(socket.AF_UNIX)
+    scratch = f"{path}.{getpid()}"
+    listener = Socket(socket.AF_UNIX)
     listener.bind(scratch)
     listener.listen(1024)
-    Path(scratch).rename(path)
+    rename(scratch, path)
     return listener
 
 
 def report(control: socket.socket, **news: Any) -> None:
     """Tell the supervisor; one that has gone is no error."""
     with suppress(OSError):
-        control.sendall(json.dumps(news).encode() + b"\n")
+        control.sendall(dump_json(news).encode() + b"\n")
 
 
 class Clock:
@@ -269,9 +285,9 @@ class Clock:
     """
 
     def __init__(self, fd: int) -> None:
-        self._memory = mmap.mmap(fd, ALARM.size)
-        self._pid = os.getpid()
-        os.close(fd)
+        self._memory = mmap(fd, ALARM.size)
+        self._pid = getpid()
+        close(fd)
 
     @contextmanager
     def running(self, seconds: float) -> Iterator[None]:
@@ -279,18 +295,18 @@ class Clock:
 
         A process that the model has forked ends here: it must not answer as well.
         """
-        ALARM.pack_into(self._memory, 0, time.monotonic() + seconds, seconds)
+        ALARM.pack_into(self._memory, 0, monotonic() + seconds, seconds)
         try:
             yield
         finally:
-            if os.getpid() != self._pid:
-                os._exit(0)
+            if getpid() != self._pid:
+                end_process(0)
             ALARM.pack_into(self._memory, 0, 0.0, 0.0)
 
 
 def _settle_in(settings: Mapping[str, Any], root: Path) -> None:
     """Put the application's root first on sys.path, and leave stopping to the supervisor."""
-    signal.signal(signal.SIGTERM, lambda *_: None)  # systemd sends it to every process at once
+    set_handler(SIGTERM, lambda *_: None)  # systemd sends it to every process at once
     _let_forks_end()
     faulthandler.enable()
     faulthandler.register(DUMP_SIGNAL, all_threads=False)
@@ -305,15 +321,15 @@ def _let_forks_end() -> None:
     """Have SIGTERM end the processes that the model forks, however early it comes: multiprocessing's Pool needs it."""
 
     def end_by_it() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        set_handler(SIGTERM, SIG_DFL)
+        pthread_sigmask(SIG_UNBLOCK, {SIGTERM})
 
     os.register_at_fork(
-        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}),
-        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM}),
+        before=lambda: pthread_sigmask(SIG_BLOCK, {SIGTERM}),
+        after_in_parent=lambda: pthread_sigmask(SIG_UNBLOCK, {SIGTERM}),
         after_in_child=end_by_it,
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(sys.argv[1])))
+    sys.exit(main(load_json(sys.argv[1])))

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.runtime import taken
 from modelyard.runtime.taken import Taken, read_taken
 
 
@@ -33,7 +34,7 @@ def test_a_successor_leaves_what_is_known_as_it_is_until_it_is_asked_itself(
 ) -> None:
     Taken(tmp_path / "w0.sock", most=3).show([1, 2, 3])
     old = os.getpid()
-    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(taken, "getpid", lambda: 1)
     successor = Taken(tmp_path / "w0.sock", most=1)
     assert read_taken(f"{tmp_path}/w0.sock.{old}") == {1, 2, 3}
     assert read_taken(f"{tmp_path}/w0.sock.1") == set()
@@ -46,7 +47,7 @@ def test_a_successor_that_was_asked_has_begun_something_although_its_predecessor
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = Taken(tmp_path / "w0.sock", most=1)
-    monkeypatch.setattr(os, "getpid", lambda: 1)
+    monkeypatch.setattr(taken, "getpid", lambda: 1)
     Taken(tmp_path / "w0.sock", most=1).show([4])
     old.show([3])
     assert read_taken(f"{tmp_path}/w0.sock.1") is None
