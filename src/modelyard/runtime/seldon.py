@@ -15,10 +15,12 @@ from modelyard.runtime.seldon_messages import (
     MessageError,
     format_error,
     format_message,
+    meta_of,
     parse_message,
     put_meta,
     put_plain,
     take_payload,
+    take_upload,
 )
 
 Native = Callable[[Any, bytes], "tuple[dict[str, Any], bytes]"]
@@ -33,12 +35,14 @@ def answer_in_seldon(
     """
     method = header["method"]
     try:
-        message = parse_message(body) if body or method not in ("health_status", "init_metadata") else {}
+        source = header.get("source", "body")
+        message = parse_message(body, source) if body or method not in ("health_status", "init_metadata") else {}
         if isinstance(function, Component):
-            reply = function.answer(method, message)
+            reply = function.answer(method, take_upload(message) if source == "form" else message)
         else:
             reply = _answer_by_function(function, header, message, native)
-        return {"status": _status_of(reply)}, format_message(reply)
+        content = format_message(reply)
+        return {"status": _status_of(reply) if method == "predict" else 200}, content
     except BaseException as error:
         # As in the native form: one request must not end the others' process.
         return _refuse(error)
@@ -58,7 +62,7 @@ def _answer_by_function(function: Any, request: Mapping[str, Any], message: Any,
         raise _NativeError(header, request.get("id"))
     return {
         **put_plain(load_json(content), message),
-        "meta": put_meta(message, tags={}, metrics=[], path=request_path(os.environ)),
+        "meta": put_meta(meta_of(message), meta_of(message), tags={}, metrics=[], path=request_path(os.environ)),
     }
 
 
@@ -84,7 +88,11 @@ def _refuse(error: BaseException) -> tuple[dict[str, Any], bytes]:
 
 
 def _status_of(reply: Any) -> int:
-    """The HTTP status that a raw method has put into its message, else 200."""
-    status = reply.get("status") if isinstance(reply, dict) else None
-    code = status.get("code") if isinstance(status, dict) else None
+    """The HTTP status that `predict_raw` has put into its message, else 200."""
+    if not isinstance(reply, dict) or "status" not in reply or "code" not in reply["status"]:
+        return 200
+    code = reply["status"]["code"]
+    if not isinstance(code, (str, bytes, int)):
+        raise TypeError("Invalid status argument")
+    code = int(code) if isinstance(code, str) and code.isdecimal() else code
     return code if isinstance(code, int) and 200 <= code < 600 else 200

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from modelyard.runtime.message import Message
@@ -18,11 +19,14 @@ from modelyard.runtime.primitives import load_json
 from modelyard.runtime.seldon_messages import (
     KINDS,
     MessageError,
+    columns_of,
     find_kind,
+    merge_metas,
     meta_of,
     names_of,
     put_meta,
     put_result,
+    take_array,
     take_features,
 )
 from modelyard.runtime.seldon_metrics import SeldonMetrics
@@ -30,6 +34,7 @@ from modelyard.runtime.seldon_metrics import SeldonMetrics
 _ABSENT = object()
 _METRIC_TYPES = ("COUNTER", "GAUGE", "TIMER")
 _FEEDBACK = ("request", "response", "reward", "truth")
+_MESSAGE = ("status", "meta", "data", "binData", "strData", "jsonData", "customData")
 # The tag `method` that a metric gets where it has tags.
 _METHOD_TAGS = {
     "predict": "predict",
@@ -104,15 +109,28 @@ class Component:
             return describe_model(self._get(method, {}), os.environ)
         if method == "send_feedback":
             _check_feedback(message)
+            message = message or {}
         reply = self.call(f"{method}_raw", *(() if method == "health_status" else (message,)))
         if reply is not _ABSENT:
-            return reply
-        request = message.get("request") if method == "send_feedback" else message
+            return reply if method == "health_status" else self._count_raw(method, reply)
         apply = self.apply if method in _OTHERWISE else getattr(self, f"_{method}")
         result, tags, metrics = _unpack(apply(method, message))
+        if method == "route":
+            result = _check_branch(result)
+        metrics = self._take_metrics(method, metrics)
+        request, given = _find_request(method, message)
         reply = put_result(result, request, self._get("class_names", None))
-        reply["meta"] = self._put_meta(request, method, tags, metrics)
+        tags = {**self._get("tags", {}), **tags}
+        reply["meta"] = put_meta(given, request.get("meta", {}), tags=tags, metrics=metrics, path=self._path)
         return _as_protobuf(reply) if method == "send_feedback" else reply
+
+    def _count_raw(self, method: str, reply: Any) -> Any:
+        """Count the metrics that a whole message carries."""
+        meta = reply.get("meta", {}) if isinstance(reply, dict) else {}
+        if metrics := meta.get("metrics", []):
+            meta["metrics"] = _tag_metrics(metrics, _METHOD_TAGS[method])
+            self.metrics.update(meta["metrics"])
+        return reply
 
     def _call_predict(self, message: Any) -> Any:
         """What `predict` returns, without its tags and metrics; a whole message where there is a `predict_raw`."""
@@ -126,35 +144,34 @@ class Component:
     def apply(self, method: str, message: Any) -> Any:
         """Call `method` with the features and names of a message, and with its meta data where it takes them."""
         features = take_features(message)
-        kwargs = {"meta": meta_of(message)} if self._takes(method, "meta") else {}
-        result = self.call(method, features, names_of(message), **kwargs)
+        kwargs = {"meta": message.get("meta")} if self._takes(method, "meta") else {}
+        result = self.call(method, features, columns_of(message), **kwargs)
         return _OTHERWISE[method](features) if result is _ABSENT and method in _OTHERWISE else result
 
     def _route(self, method: str, message: Any) -> Any:
-        """The branch that a router chooses, as an array."""
+        """The branch that a router chooses."""
         result = self.apply(method, message)
         if result is _ABSENT:
             raise MessageError("Route not defined")
-        return [[result]]
+        return result
 
     def _aggregate(self, method: str, message: Any) -> Any:
         """What a combiner makes of several messages."""
-        messages = message if isinstance(message, list) else message["seldonMessages"]
+        messages = _find_messages(message)
         features = [take_features(item) for item in messages]
-        result = self.call(method, features, [names_of(item) for item in messages])
+        result = self.call(method, features, [columns_of(item) for item in messages])
         if result is _ABSENT:
             raise MessageError("Aggregate not defined")
         return result
 
     def _send_feedback(self, method: str, message: Any) -> Any:
         """Hand a reward and the truth to the class."""
-        request, truth = message.get("request") or {}, message.get("truth")
-        features = take_features(request) if any(kind in request for kind in KINDS) else None
-        routing = (meta_of(message.get("response")).get("routing") or {}).get(next(iter(self._path), ""), -1)
-        reward = float(message.get("reward", 0.0))
+        request, truth = message.get("request") or {}, message.get("truth") or {}
+        routing = (meta_of(message.get("response")).get("routing") or {}).get(next(iter(self._path), "0"))
+        reward = float(message.get("reward") or 0.0)
         self.metrics.update_reward(reward)
-        args = (features, names_of(request), reward, take_features(truth) if truth else None)
-        result = self.call(method, *args, routing=routing)
+        features, true = (take_array(_to_floats(item.get("data") or {})) for item in (request, truth))
+        result = self.call(method, features, names_of(request), reward, true, routing=routing)
         return [] if result is _ABSENT or result is None else result
 
     def _health_status(self, method: str, message: Any) -> Any:
@@ -177,14 +194,6 @@ class Component:
         value = self.call(name)
         return otherwise if value is _ABSENT or value is None else value
 
-    def _put_meta(self, request: Any, method: str, tags: Mapping[str, Any], metrics: list[Any]) -> Any:
-        return put_meta(
-            request,
-            tags={**self._get("tags", {}), **tags},
-            metrics=self._take_metrics(method, metrics),
-            path=self._path,
-        )
-
     def _take_metrics(self, method: str, metrics: list[Any]) -> list[Any]:
         """The metrics of a call and those that the class has after each; they count from here on."""
         found = _tag_metrics([*self._get("metrics", []), *metrics], _METHOD_TAGS[method])
@@ -198,6 +207,32 @@ _OTHERWISE: dict[str, Callable[[Any], Any]] = {
     "transform_output": lambda features: features,
 }
 """What stands for the result of a method that the class has not."""
+
+
+def _find_messages(message: Any) -> list[Any]:
+    """The messages for a combiner: a list of them, alone or in a message of its own."""
+    if isinstance(message, list):
+        return message
+    if "seldonMessages" in message and isinstance(message["seldonMessages"], list):
+        return message["seldonMessages"]
+    raise MessageError(f"Invalid request data type: {message}")
+
+
+def _find_request(method: str, message: Any) -> tuple[Any, Any]:
+    """The message whose form an answer has, and the meta data that are handed on."""
+    if method == "aggregate":
+        messages = _find_messages(message)
+        return messages[0], merge_metas([item.get("meta") for item in messages])
+    if method == "send_feedback":
+        return message.get("request") or {}, None
+    return message, message.get("meta") if method not in ("route", "health_status") else None
+
+
+def _check_branch(result: Any) -> list[list[int]]:
+    """The branch that a router chose, as an array."""
+    if not isinstance(result, int):
+        raise MessageError(f"Routing response must be int but got {result}")
+    return [[result]]
 
 
 def _to_value(result: Any) -> Any:
@@ -228,22 +263,76 @@ def _is_metric(metric: Any) -> bool:
 
 
 def _check_feedback(message: Any) -> None:
-    for name in message:
-        if name not in _FEEDBACK:
-            raise MessageError(
-                f'Invalid JSON: Message type "seldon.protos.Feedback" has no field named "{name}" at "Feedback".\n '
-                f'Available Fields(except extensions): "{list(_FEEDBACK)}"'
+    """Raise MessageError for what is no feedback, in the words of the parser that a Seldon server has."""
+    try:
+        _check_fields(message, _FEEDBACK, "Feedback", "Feedback")
+        message = message if isinstance(message, dict) else {}
+        for name in ("request", "response", "truth"):
+            with _parsing(name):
+                _check_fields(message.get(name), _MESSAGE, "SeldonMessage", f"Feedback.{name}")
+        with _parsing("reward"):
+            _check_reward(message.get("reward"))
+    except _ParseError as error:
+        raise MessageError(f"Invalid JSON: {error}") from None
+
+
+class _ParseError(Exception):
+    """What a parser of protobuf says of JSON that does not fit a message."""
+
+
+@contextmanager
+def _parsing(field: str) -> Iterator[None]:
+    try:
+        yield
+    except (_ParseError, TypeError) as error:
+        raise _ParseError(f"Failed to parse {field} field: {error}.") from None
+
+
+def _check_fields(value: Any, fields: Sequence[str], kind: str, place: str) -> None:
+    for name in () if value is None else value:
+        if name not in fields:
+            raise _ParseError(
+                f'Message type "seldon.protos.{kind}" has no field named "{name}" at "{place}".\n '
+                f'Available Fields(except extensions): "{list(fields)}"'
             )
+
+
+def _check_reward(reward: Any) -> None:
+    if isinstance(reward, float) and reward != reward:
+        raise _ParseError('Couldn\'t parse NaN, use quoted "NaN" instead at Feedback.reward')
+    try:
+        float(0.0 if reward is None else reward)
+    except ValueError:
+        raise _ParseError(f"Couldn't parse float: {reward} at Feedback.reward") from None
 
 
 def _as_protobuf(reply: dict[str, Any]) -> dict[str, Any]:
     """The same message as protobuf writes it: no defaults, numbers as floats."""
-    if isinstance(reply.get("data"), dict) and not reply["data"]["names"]:
-        del reply["data"]["names"]
+    data = reply.get("data")
+    if isinstance(data, dict):
+        if not data["names"]:
+            del data["names"]
+        if "ndarray" in data:
+            data["ndarray"] = _to_floats(data["ndarray"])
+        elif data["tensor"]["values"]:
+            data["tensor"]["values"] = _to_floats(data["tensor"]["values"])
+        else:
+            del data["tensor"]["values"]
+    elif "jsonData" in reply:
+        reply["jsonData"] = _to_floats(reply["jsonData"])
     for position, metric in enumerate(reply["meta"].get("metrics", [])):
         kept = {key: value for key, value in metric.items() if (key, value) != ("type", "COUNTER")}
         reply["meta"]["metrics"][position] = {**kept, "value": float(metric["value"])}
     return reply
+
+
+def _to_floats(value: Any) -> Any:
+    """The value with its whole numbers as floats, but for the shape of a tensor: protobuf knows no others."""
+    if isinstance(value, dict):
+        return {key: item if key == "shape" else _to_floats(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_to_floats(item) for item in value]
+    return float(value) if type(value) is int else value
 
 
 def request_path(environ: Mapping[str, str]) -> dict[str, str]:

@@ -22,11 +22,10 @@ INTERNAL_ERROR = "MICROSERVICE_INTERNAL_ERROR"
 class MessageError(Exception):
     """The client's mistake, in Seldon's words."""
 
-    reason = BAD_DATA
-
-    def __init__(self, info: str, status: int = 400) -> None:
+    def __init__(self, info: str, status: int = 400, *, reason: str = BAD_DATA) -> None:
         super().__init__(info)
         self.status_code = status
+        self.reason = reason
 
 
 class DecodeError(Exception):
@@ -35,23 +34,43 @@ class DecodeError(Exception):
     status = 422
 
 
-_ENCODER = Encoder(sort_keys=True, separators=(",", ":"), default=lambda value: load_json(to_json_bytes(value)))
+def parse_message(body: bytes, source: str = "body") -> Any:
+    """Decode a message; NaN and Infinity are taken. Raises MessageError for what is no JSON.
 
-
-def parse_message(body: bytes) -> Any:
-    """Decode a message; NaN and Infinity are taken. Raises MessageError for what is no JSON."""
+    In a `field` it is an error of the server, told in the words of the parser: clients go by them.
+    """
     try:
         message = load_json(body)
-    except (ValueError, RecursionError):
+    except RecursionError as error:
+        raise MessageError(str(error), 500, reason=INTERNAL_ERROR) from None
+    except ValueError as error:
+        if source == "field":
+            raise MessageError(str(error), 500, reason=INTERNAL_ERROR) from None
         message = None
-    if message is None:
+    if message is None and source == "body":
         raise MessageError("Can't find JSON in data")
     return message
+
+
+def take_upload(message: Any) -> Any:
+    """The message of a form, as a class expects it: the base64 of the file `binData` is bytes there, no text."""
+    data = message.get("binData")
+    return {**message, "binData": data.encode()} if isinstance(data, str) else message
 
 
 def format_message(message: Any) -> bytes:
     """Write a message the way a Seldon server does: keys sorted, no spaces, ASCII, a newline at the end."""
     return _ENCODER.encode(message).encode() + b"\n"
+
+
+def _to_plain(value: Any) -> Any:
+    """A value that is no JSON, by the rules of every answer; but bytes have a place of their own in a message."""
+    if isinstance(value, (bytes, bytearray)):
+        raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
+    return load_json(to_json_bytes(value))
+
+
+_ENCODER = Encoder(sort_keys=True, separators=(",", ":"), default=_to_plain)
 
 
 def format_error(info: str, reason: str) -> bytes:
@@ -74,6 +93,12 @@ def names_of(message: Mapping[str, Any]) -> list[str]:
     return names if isinstance(names, list) else []
 
 
+def columns_of(message: Mapping[str, Any]) -> Any:
+    """The same as a class gets it: whatever the message calls names."""
+    data = message.get("data")
+    return data["names"] if data and "names" in data else []
+
+
 def meta_of(message: Any) -> Mapping[str, Any]:
     """The meta data that came with a message."""
     meta = message.get("meta") if isinstance(message, dict) else None
@@ -86,7 +111,7 @@ def take_features(message: Any) -> Any:
     try:
         if kind == "binData":
             return base64.b64decode(message["binData"])
-        return _take_array(message["data"]) if kind == "data" else message[kind]
+        return take_array(message["data"]) if kind == "data" else message[kind]
     except (ArithmeticError, LookupError, NameError, TypeError, ValueError) as error:
         raise DecodeError(str(error)) from None
 
@@ -139,20 +164,36 @@ def put_plain(result: Any, request: Any) -> dict[str, Any]:
     return {"data": {"names": names, "ndarray": result}}
 
 
-def put_meta(request: Any, *, tags: Mapping[str, Any], metrics: Sequence[Any], path: Mapping[str, str]) -> Any:
-    """The meta data of an answer: that of the request, with ours added; ours wins."""
-    given = meta_of(request)
+def put_meta(
+    given: Any, request: Any, *, tags: Mapping[str, Any], metrics: Sequence[Any], path: Mapping[str, str]
+) -> Any:
+    """The meta data of an answer: what is `given`, with ours added, and the `puid` of the request's.
+
+    Our tags win; in the path that the request went, what is given does.
+    """
+    given = given or {}
 
     def take(key: str, kind: type[Any]) -> Any:
-        return given[key] if isinstance(given.get(key), kind) else kind()
+        value = given.get(key)
+        return value if isinstance(value, kind) else kind()
 
     meta = {
-        "puid": given.get("puid"),
+        "puid": request.get("puid"),
         "tags": {**take("tags", dict), **tags},
         "metrics": [*take("metrics", list), *metrics],
-        "requestPath": {**take("requestPath", dict), **path},
+        "requestPath": {**path, **take("requestPath", dict)},
     }
     return {key: value for key, value in meta.items() if value}
+
+
+def merge_metas(metas: Sequence[Any]) -> dict[str, Any]:
+    """The meta data of several messages as that of one: the later wins, metrics add up."""
+    merged: dict[str, Any] = {"tags": {}, "metrics": [], "requestPath": {}}
+    for meta in filter(None, metas):
+        merged["tags"].update(meta.get("tags", {}))
+        merged["metrics"].extend(meta.get("metrics", []))
+        merged["requestPath"].update(meta.get("requestPath", {}))
+    return merged
 
 
 def _import_numpy() -> Any:
@@ -163,7 +204,7 @@ def _import_numpy() -> Any:
     return numpy
 
 
-def _take_array(data: Any) -> Any:
+def take_array(data: Any) -> Any:
     np = _import_numpy()
     if "tensor" in data:
         return np.array(data["tensor"]["values"]).reshape(data["tensor"]["shape"])

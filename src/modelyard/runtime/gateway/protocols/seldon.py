@@ -3,14 +3,17 @@
 What a message holds is decoded in the model's process (modelyard.runtime.seldon).
 """
 
+import base64
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from flask import Response, g, request
+from werkzeug.exceptions import NotFound
 
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
-from modelyard.runtime.gateway.protocols.bodies import FORM, decode_form
+from modelyard.runtime.gateway.protocols.bodies import FILE_FIELD, FORM, RAW_FIELD
 from modelyard.runtime.gateway.protocols.protocol import JSON, TEXT, About, Endpoint, Models, Protocol
 from modelyard.runtime.logs import fields
 
@@ -31,13 +34,28 @@ _CALLS = {
 _STATES = {"/health/status": "health_status", "/metadata": "init_metadata"}
 
 
-def take_message() -> bytes:
-    """The message in a request: a multipart form, else the field `json` of a form or of the query, else a JSON body."""
+def take_message() -> tuple[bytes, str]:
+    """The message in a request, and where it was found, for the worker says so in another way for each.
+
+    It is a multipart `form`, else the `field` named `json` of a form or of the query, else a JSON `body`.
+    """
     if request.mimetype == FORM:
-        return json.dumps(decode_form(request)).encode()
+        return json.dumps(_read_form()).encode(), "form"
     if text := request.form.get("json") or request.args.get("json"):
-        return text.encode()
-    return request.get_data() if request.is_json else b""
+        return text.encode(), "field"
+    return request.get_data() if request.is_json else b"", "body"
+
+
+def _read_form() -> dict[str, Any]:
+    """The message in a multipart form; raise Problem 500 with the words of the parser, by which clients go."""
+    try:
+        fields = {name: text if name == RAW_FIELD else json.loads(text) for name, text in request.form.items()}
+        for name, file in request.files.items():
+            content = file.read()
+            fields[name] = base64.b64encode(content).decode() if name == FILE_FIELD else content.decode()
+    except (ValueError, RecursionError) as error:
+        raise Problem(500, str(error)) from None
+    return fields
 
 
 def format_error(problem: Problem, request_id: str) -> bytes:
@@ -59,7 +77,8 @@ def call(method: str) -> Callable[..., Response]:
 
     def answer(models: Models, route: str | None = None) -> Response:
         ask = models.admit(route)
-        frame = ask(b"" if method in _STATES.values() else take_message(), protocol="seldon", method=method)
+        message, source = (b"", "body") if method in _STATES.values() else take_message()
+        frame = ask(message, protocol="seldon", method=method, source=source)
         status = frame.header["status"]
         if "log" in frame.header:
             about = fields(request_id=g.request_id, path=request.path, status=status)
@@ -124,10 +143,15 @@ def _paths_of(name: str) -> tuple[str, ...]:
 
 
 def _with_rules(answer: Callable[..., Response], verbs: tuple[str, ...]) -> Callable[..., Response]:
-    """Add what all of a Seldon server's answers have in common: another verb is an error in its form, CORS is open."""
+    """Add what all of a Seldon server's answers have in common: another verb is an error in its form, CORS is open.
+
+    That server looks for a file where GET is asked of a path that has none.
+    """
     allowed = {*verbs, "OPTIONS", *(["HEAD"] if "GET" in verbs else [])}
 
     def answer_by_rules(models: Models, route: str | None = None) -> Response:
+        if request.method not in allowed and request.method in ("GET", "HEAD"):
+            raise Problem(500, f"404 Not Found: {NotFound.description}")
         if request.method not in allowed:
             raise Problem(500, "405 Method Not Allowed: The method is not allowed for the requested URL.")
         if request.method == "OPTIONS":
