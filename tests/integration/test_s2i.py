@@ -43,6 +43,7 @@ FROM {base}
 LABEL io.openshift.s2i.scripts-url=image:///usr/libexec/s2i
 COPY bin /usr/libexec/s2i
 RUN mkdir -p /opt/app && chown 1001:0 /opt/app && chmod g=u /opt/app && mkdir -m 2775 /srv/real && ln -s real /srv/link
+WORKDIR /work
 USER 1001
 """
 ONBUILD = "FROM {base}\nWORKDIR /opt/app\nONBUILD COPY . /opt/app/\nONBUILD RUN chmod +x run\n"
@@ -224,6 +225,29 @@ def test_injected_secret_is_seen_by_assemble_and_is_in_no_layer(client, build, t
     assert b"s3cr3t-token-value" not in read_all(client, image)
 
 
+def test_injections_without_a_target_or_with_a_relative_one_go_to_the_working_directory(build, source, tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    (source / ".s2i" / "bin").mkdir(parents=True)
+    (source / ".s2i" / "bin" / "assemble").write_text("#!/bin/bash\nls -d $PWD/* $PWD/sub/* | grep -E '/(a|b)$'\n")
+    assert build(injections=("a;b:sub",))[1] == ["/work/a", "/work/sub/b"]
+
+
+def test_labels_that_assemble_leaves_are_the_images(client, build, source):
+    (source / ".s2i" / "bin").mkdir(parents=True)
+    assemble = source / ".s2i" / "bin" / "assemble"
+    text = '{"labels": [{"team": "x y", "io.k8s.display-name": "mine"}, {"n": "$1"}]}'
+    assemble.write_text(f"#!/bin/bash\nmkdir /tmp/.s2i && echo '{text}' > /tmp/.s2i/image_metadata.json\n")
+    image, _ = build(labels={"team": "other"})
+    assert labels(client, image).items() >= {"team": "x y", "io.k8s.display-name": "mine", "n": "$1"}.items()
+    assemble.write_text("#!/bin/bash\nmkdir /tmp/.s2i && echo '[1]' > /tmp/.s2i/image_metadata.json\n")
+    with pytest.raises(
+        BuildError, match=r"/tmp/\.s2i/image_metadata\.json, which assemble wrote: is no list of labels"
+    ):
+        build()
+
+
 def test_volume_is_mounted_while_assembling_only(client, build, source, tmp_path):
     (tmp_path / "wheels").mkdir()
     (tmp_path / "wheels" / "token").write_text("mounted-token-value")
@@ -307,6 +331,10 @@ def test_commit_of_a_repository_is_built_and_labelled(client, build, source):
     old, _ = build(source=f"file://{source}#v1")
     assert run_image(client, old) == ["running as 1001: hello"]
     assert labels(client, old)["io.openshift.s2i.build.commit.ref"] == "v1"
+    subprocess.run(["git", "clone", "-q", "--bare", str(source), str(source.parent / "bare.git")], check=True)
+    bare, _ = build(source=f"file://{source.parent}/bare.git", ref="v1")
+    assert run_image(client, bare) == ["running as 1001: hello"]
+    assert run_image(client, build(source=f"{source.parent}/bare.git")[0]) == ["running as 1001: second"]
     copied, _ = build(copy=True)
     assert run_image(client, copied) == ["running as 1001: not committed"]
 
@@ -320,6 +348,26 @@ def test_rebuild_reads_the_labels(client, build, source, tmp_path):
     assert run_image(client, image) == ["running as 1001: changed"]
     with pytest.raises(InputError, match="has no label"):
         rebuild_config(client, client.environ["MODELYARD_BASE_IMAGE"], None)
+
+
+def test_command_line_of_rebuild_and_usage(client, builder, build, source, tmp_path):
+    build()
+    (source / ".s2i" / "bin").mkdir(parents=True)
+    (source / ".s2i" / "bin" / "assemble").write_text("#!/bin/bash\ncat $(dirname $0)/../src/main.txt; ls /elsewhere\n")
+    old = find_image(client, TAG)["Id"]
+    s2i = [sys.executable, "-m", "modelyard", "-C", str(tmp_path), "s2i"]
+    flags = ["-d", "/elsewhere", "--incremental", "--rm", "--callback-url", "http://127.0.0.1:9/", "--save-temp-dir"]
+    engine = ["--engine", client.socket.engine]
+    environ = {**os.environ, **client.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run([*s2i, "rebuild", TAG, *flags, *engine], capture_output=True, text=True, env=environ)
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert {"---> artifacts: 1 of s2i-test/result:latest are used again", "helloartifacts"} <= {*lines}
+    assert "--callback-url http://127.0.0.1:9/ did not take the outcome" in done.stderr
+    assert (next(tmp_path.glob("modelyard-s2i-*")) / "upload" / "src" / "main.txt").is_file()
+    assert find_image(client, old) is None
+    usage = [*s2i, "usage", builder, "-d", "/elsewhere", *engine]
+    assert subprocess.run(usage, capture_output=True, text=True, env=environ).stdout == "use it well\n"
 
 
 def test_usage_is_the_builders(client, builder):
@@ -389,6 +437,9 @@ def test_callback_is_told_the_outcome(build, source):
             build(callback_url=url)
         server.shutdown()
     assert [item["success"] for item in told] == [True, False]
+    assert told[0]["labels"]["io.openshift.s2i.build.image"] == "s2i-test/builder:latest"
+    assert told[0]["labels"]["io.openshift.s2i.scripts-url"] == "image:///usr/libexec/s2i"
+    assert "labels" not in told[1]
     assert "assembling as 1001" in told[0]["payload"]
 
 

@@ -1,6 +1,6 @@
 """`modelyard s2i build|rebuild|usage|create|version`: upstream's command line on a Docker or Podman engine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,9 +92,24 @@ _DONE = (
 )
 
 
+# Upstream's rebuild takes these as well; the rest is what the labels say.
+_OF_REBUILD = frozenset(
+    ("-d", "--incremental", "--rm", "--callback-url", "-p", "--save-temp-dir", "--run", "-q"),
+)
+
+
 def build_flags(command: Command) -> Command:
     """Every flag that says what is built and how."""
-    for names, options in reversed((*_FLAGS, *_DONE)):
+    return _add_flags(command, (*_FLAGS, *_DONE))
+
+
+def rebuild_flags(command: Command) -> Command:
+    """The flags of build that go with an image's labels."""
+    return _add_flags(command, [flag for flag in (*_FLAGS, *_DONE) if not _OF_REBUILD.isdisjoint(flag[0])])
+
+
+def _add_flags(command: Command, flags: Sequence[tuple[tuple[str, ...], dict[str, Any]]]) -> Command:
+    for names, options in reversed(flags):
         command = click.option(*names, **options)(command)
     return command
 
@@ -138,9 +153,7 @@ def build_s2i(
 @s2i_command.command("rebuild")
 @click.argument("image")
 @click.argument("new_tag", required=False)
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-@click.option("--run", "run_it", is_flag=True, help="Run the image in the end.")
-@click.option("-p", "--pull-policy", type=pull_policy, default="if-not-present", help="When to pull the builder.")
+@rebuild_flags
 @url_option
 @loglevel_option
 @engine_option
@@ -152,13 +165,15 @@ def rebuild_s2i(
     from modelyard.s2i.command import rebuild_config
 
     client = _open(settings, engine, url, quiet=flags["quiet"])
-    config = replace(rebuild_config(client, image, new_tag), pull_policy=flags["pull_policy"])
+    named = ("destination", "incremental", "remove_previous", "callback_url", "pull_policy")
+    config = replace(rebuild_config(client, image, new_tag), **{name: flags[name] for name in named})
     _build(settings, client, config, flags)
 
 
 @s2i_command.command("usage")
 @click.argument("builder_image")
 @click.option("-p", "--pull-policy", type=pull_policy, default="if-not-present", help="When to pull the builder.")
+@click.option("-d", "--destination", expose_value=False, help="Taken as upstream's; nothing is uploaded here.")
 @environment_options
 @url_option
 @loglevel_option

@@ -19,7 +19,9 @@ from modelyard.s2i.artifacts import restore_artifacts
 from modelyard.s2i.builder import ASSEMBLE_RUNTIME_USER, ASSEMBLE_USER, BuilderImage, find_uid, open_builder
 from modelyard.s2i.config import BuildConfig
 from modelyard.s2i.injection import Injections, inject
+from modelyard.s2i.items import split_items
 from modelyard.s2i.labels import result_labels
+from modelyard.s2i.metadata import read_metadata
 from modelyard.s2i.onbuild import build_onbuild
 from modelyard.s2i.runtime_image import build_runtime_image
 from modelyard.s2i.scripts import Scripts, find_scripts
@@ -39,6 +41,7 @@ class Prepared:
     destination: str
     environment: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    injections: Injections = field(default_factory=Injections)
     runtime: BuilderImage | None = None
 
     @property
@@ -80,7 +83,9 @@ def build(
             image = build_runtime_image(client, prepared, prepared.runtime, workshop, on_output)
     else:
         with assembled(client, prepared, profile, on_output) as workshop:
-            image = workshop.commit(title=f"s2i: {config.source}", changes=_changes(prepared, prepared.builder.config))
+            labels = {**prepared.labels, **read_metadata(workshop)}
+            changes = _changes(prepared, prepared.builder.config, labels)
+            image = workshop.commit(title=f"s2i: {config.source}", changes=changes)
     if config.tag:
         name, _, version = config.tag.rpartition(":")
         with client.talking(f"tag {config.tag}"):
@@ -115,8 +120,12 @@ def prepare(client: Client, config: BuildConfig, folder: Path, on_output: OnOutp
         )
     written = fetched.root / ".s2i" / "environment"
     environment = {**(read_environment(written) if written.is_file() else {}), **config.environment}
+    injections = Injections.parse(
+        config.injections, directory=directory, workdir=builder.config.get("WorkingDir") or "/"
+    )
     prepared = Prepared(
         config=config,
+        injections=injections,
         builder=builder,
         folder=folder,
         fetched=fetched,
@@ -154,7 +163,7 @@ def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_
     with open_workshop(
         client,
         prepared.builder.id,
-        folders=[*profile.folders, *map(_parse_volume, config.volumes)],
+        folders=[*profile.folders, *map(_parse_volume, split_items(config.volumes))],
         network=config.network or profile.network,
         user=prepared.idle_user,
         **options,
@@ -163,8 +172,7 @@ def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_
         upload(workshop, prepared, uid)
         if config.incremental:
             restore_artifacts(client, workshop, prepared, uid, on_output)
-        injections = Injections.parse(config.injections)
-        with inject(workshop, injections, uid, prepared.idle_user, on_output):
+        with inject(workshop, prepared.injections, uid, prepared.idle_user, on_output):
             code, last = workshop.execute(
                 [prepared.scripts["assemble"]],
                 user=prepared.user,
@@ -182,11 +190,11 @@ def upload(workshop: Workshop, prepared: Prepared, uid: int) -> None:
     workshop.bring(trees, uid=uid)
 
 
-def _changes(prepared: Prepared, base: Mapping[str, Any]) -> list[str]:
+def _changes(prepared: Prepared, base: Mapping[str, Any], labels: Mapping[str, str]) -> list[str]:
     entrypoint = base.get("Entrypoint")
     return [
         *format_instructions("ENV", prepared.environment),
-        *format_instructions("LABEL", prepared.labels),
+        *format_instructions("LABEL", labels),
         *([f"ENTRYPOINT {json.dumps(entrypoint)}"] if entrypoint else []),
         f"CMD {json.dumps([prepared.scripts['run']])}",
         f"USER {base.get('User') or '0'}",

@@ -13,9 +13,10 @@ from modelyard.s2i.config import PullPolicy
 from modelyard.s2i.users import is_uid, read_user
 
 SCRIPTS_URL = "io.openshift.s2i.scripts-url"
-# Names of before 2016, which images in the field still carry.
-_OLD_SCRIPTS_URL = "io.s2i.scripts-url"
 DESTINATION = "io.openshift.s2i.destination"
+# Names of before 2016, which images in the field still carry: a label, and before that a variable.
+_OLD_LABELS = {SCRIPTS_URL: "io.s2i.scripts-url", DESTINATION: "io.s2i.destination"}
+_OLD_VARIABLES = {SCRIPTS_URL: "STI_SCRIPTS_URL", DESTINATION: "STI_LOCATION"}
 ASSEMBLE_USER = "io.openshift.s2i.assemble-user"
 ASSEMBLE_RUNTIME_USER = "io.openshift.s2i.assemble-runtime-user"
 
@@ -36,12 +37,17 @@ class BuilderImage:
     @property
     def scripts_url(self) -> str:
         """Where its scripts are; empty for a builder without that label."""
-        return self.labels.get(SCRIPTS_URL) or self.labels.get(_OLD_SCRIPTS_URL, "")
+        return self._read(SCRIPTS_URL)
 
     @property
     def destination(self) -> str:
         """Where it wants source and scripts."""
-        return self.labels.get(DESTINATION, "/tmp").rstrip("/") or "/tmp"
+        return self._read(DESTINATION).rstrip("/") or "/tmp"
+
+    def _read(self, label: str) -> str:
+        variables = dict(line.partition("=")[::2] for line in self.config.get("Env") or ())
+        old = self.labels.get(_OLD_LABELS[label]) or variables.get(_OLD_VARIABLES[label], "")
+        return self.labels.get(label) or old
 
     @property
     def user(self) -> str:

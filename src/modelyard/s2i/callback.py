@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -19,9 +19,10 @@ def check_callback(url: str) -> None:
         raise InputError(f"--callback-url {url!r} is no http(s) URL", hint="for example https://ci.example/hooks/build")
 
 
-def post_callback(url: str, *, success: bool, messages: Sequence[str]) -> None:
+def post_callback(url: str, *, success: bool, messages: Sequence[str], labels: Mapping[str, str]) -> None:
     """POST the outcome as JSON, as upstream does; a URL that does not take it is logged."""
-    body = json.dumps({"payload": "\n".join(messages), "success": success}).encode()
+    told = {"payload": "\n".join(messages), "success": success, **({"labels": dict(labels)} if labels else {})}
+    body = json.dumps(told).encode()
     request = Request(url, data=body, headers={"Content-Type": "application/json"}, method="POST")
     try:
         with urlopen(request, timeout=_TIMEOUT):

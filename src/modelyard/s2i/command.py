@@ -43,15 +43,16 @@ def build_image(
         messages.append(line)
         on_output(line)
 
-    success = False
+    image = ""
     try:
         profile = read_network_profile(environ)
         with _work_folder(keep_folder, on_output) as folder, container_profile(profile, environ) as network:
             image = build(client, config, folder, network, keep, directory=directory)
-        success = True
     finally:
         if config.callback_url:
-            post_callback(config.callback_url, success=success, messages=messages)
+            found = find_image(client, image) if image else None
+            labels = found["Config"].get("Labels") or {} if found else {}
+            post_callback(config.callback_url, success=bool(image), messages=messages, labels=labels)
     if previous is not None and previous["Id"] != image:
         with client.talking("remove the previous image"):
             client.api.remove_image(previous["Id"], force=True)

@@ -1,5 +1,6 @@
 """`--inject`: files that only assemble sees. Afterwards they are emptied, so that no image has their content."""
 
+import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,18 +9,22 @@ from pathlib import Path
 from modelyard.engines.docker.workshop import Workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, InputError
+from modelyard.s2i.items import split_items
 
 
 @dataclass(frozen=True)
 class Injections:
     """Folders of this machine and where assemble finds what is in them."""
 
-    folders: tuple[tuple[Path, str], ...]
+    folders: tuple[tuple[Path, str], ...] = ()
 
     @classmethod
-    def parse(cls, texts: Sequence[str]) -> "Injections":
-        """Read `FOLDER:TARGET` items; raise InputError for what is none."""
-        return cls(tuple(map(_parse, texts)))
+    def parse(cls, texts: Sequence[str], *, directory: Path, workdir: str) -> "Injections":
+        """Read `FOLDER[:TARGET]` items; raise InputError for what is none.
+
+        FOLDER is relative to `directory`, TARGET to the image's `workdir`, which is where files without one go.
+        """
+        return cls(tuple(_parse(item, directory, workdir) for item in split_items(texts)))
 
 
 @contextmanager
@@ -37,10 +42,10 @@ def inject(workshop: Workshop, injections: Injections, uid: int, user: str, on_o
                 raise BuildError("injected files could not be emptied, so no image was made", hint="check --inject")
 
 
-def _parse(text: str) -> tuple[Path, str]:
-    source, _, target = text.rpartition(":")
-    if not source or not target.startswith("/"):
-        raise InputError(f"--inject {text!r} is not FOLDER:TARGET", hint="for example -i ./secrets:/opt/secrets")
-    if not Path(source).is_dir():
+def _parse(text: str, directory: Path, workdir: str) -> tuple[Path, str]:
+    source, target = (text.rpartition(":")[0], text.rpartition(":")[2]) if ":" in text else (text, "")
+    if not source:
+        raise InputError(f"--inject {text!r} is not FOLDER[:TARGET]", hint="for example -i ./secrets:/opt/secrets")
+    if not (directory / source).is_dir():
         raise InputError(f"--inject {text!r}: {source} is no folder", hint="name a folder of this machine")
-    return Path(source).resolve(), target
+    return (directory / source).resolve(), posixpath.normpath(posixpath.join("/", workdir, target))

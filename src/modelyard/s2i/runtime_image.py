@@ -14,11 +14,14 @@ from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.s2i.builder import BuilderImage
+from modelyard.s2i.items import split_items
+from modelyard.s2i.metadata import read_metadata
 
 if TYPE_CHECKING:
     from modelyard.s2i.build import Prepared
 
-MAPPING = "io.openshift.s2i.runtime-artifacts"
+MAPPING = "io.openshift.s2i.assemble-input-files"
+_OLD_MAPPING = "io.openshift.s2i.runtime-artifacts"
 
 
 def build_runtime_image(
@@ -26,7 +29,8 @@ def build_runtime_image(
 ) -> str:
     """Copy the artifacts, run assemble-runtime where there is one, commit; return the image's id."""
     config = prepared.config
-    artifacts = parse_artifacts(config.runtime_artifacts or prepared.builder.labels.get(MAPPING, "").split(","))
+    named = runtime.labels.get(MAPPING) or prepared.builder.labels.get(_OLD_MAPPING, "").replace(",", ";")
+    artifacts = parse_artifacts(config.runtime_artifacts or [named])
     idle = prepared.runtime_user if config.allowed_uids else "0"
     with open_workshop(client, runtime.id, user=idle) as workshop:
         for source, target in artifacts:
@@ -37,7 +41,7 @@ def build_runtime_image(
             title=f"s2i: {config.source} on {runtime.reference}",
             changes=[
                 *format_instructions("ENV", prepared.environment),
-                *format_instructions("LABEL", prepared.labels),
+                *format_instructions("LABEL", {**prepared.labels, **read_metadata(workshop)}),
                 *([f"ENTRYPOINT {json.dumps(entrypoint)}"] if entrypoint else []),
                 f"CMD {json.dumps([run])}",
                 f"USER {runtime.user or '0'}",
@@ -46,13 +50,15 @@ def build_runtime_image(
 
 
 def parse_artifacts(texts: Iterable[str]) -> list[tuple[str, str]]:
-    """Read `SOURCE[:TARGET]` items, TARGET relative to the runtime image's working directory as upstream has it.
+    """Read `SOURCE[:TARGET]` items, several in one with `;` between them.
+
+    TARGET is relative to the runtime image's working directory, as upstream has it.
 
     >>> parse_artifacts(["/action:app", "/opt/x"])
     [('/action', 'app'), ('/opt/x', '')]
     """
     artifacts = []
-    for text in filter(None, (item.strip() for item in texts)):
+    for text in split_items(texts):
         source, _, target = text.partition(":")
         if not source.startswith("/") or ".." in PurePosixPath(target).parts:
             raise InputError(f"--runtime-artifact {text!r} is not SOURCE[:TARGET]", hint="SOURCE is an absolute path")

@@ -64,7 +64,7 @@ def fetch_source(config: BuildConfig, folder: Path, *, directory: Path) -> Fetch
     labels = {f"{LABEL}source-location": source.text.partition("#")[0]}
     if source.path is not None and not source.path.is_dir():
         raise InputError(f"{source.path}: no such source directory", hint="name a directory or a git URL")
-    if source.path is not None and (config.copy or not (source.path / ".git").exists()):
+    if source.path is not None and (config.copy or not is_repository(source.path)):
         if source.ref:
             raise InputError(
                 f"{config.source}: --ref {source.ref} names a commit, but this is no git repository or is copied",
@@ -79,6 +79,12 @@ def fetch_source(config: BuildConfig, folder: Path, *, directory: Path) -> Fetch
         root = _context(root, config.context_dir)
     _copy(root, target, config)
     return Fetched(root=target, labels=labels)
+
+
+def is_repository(folder: Path) -> bool:
+    """Whether git can clone a folder: it has a .git, or is a bare repository itself."""
+    is_bare = (folder / "HEAD").is_file() and all((folder / name).is_dir() for name in ("objects", "refs"))
+    return is_bare or (folder / ".git").exists()
 
 
 def _clone(source: Source, target: Path, config: BuildConfig) -> dict[str, str]:

@@ -241,11 +241,33 @@ class TestValues:
         for text in ("a:b", "/a:../b", ""):
             with pytest.raises(InputError):
                 parse_artifacts([text])
-        for text in ("/x", f"{tmp_path}:relative", f"{tmp_path}/none:/x"):
+        for text in ("/x", "none", f"{tmp_path}/none:/x", ":/x", f"{tmp_path}:/x;none:/y"):
             with pytest.raises(InputError, match="--inject"):
-                Injections.parse([text])
+                Injections.parse([text], directory=tmp_path, workdir="/")
         with pytest.raises(InputError, match=r"no http\(s\) URL"):
             check_callback("file:///etc/passwd")
+
+    def test_targets_of_injections(self, source):
+        texts = [f"{source}:/opt/x; sub:conf", "sub", "'sub:../up'"]
+        found = Injections.parse(texts, directory=source, workdir="/opt/app")
+        assert [target for _, target in found.folders] == ["/opt/x", "/opt/app/conf", "/opt/app", "/opt/up"]
+        assert [folder.name for folder, _ in found.folders] == ["src", "sub", "sub", "sub"]
+
+    def test_artifacts_by_semicolon(self):
+        assert parse_artifacts(["/a:b;/c", "/d:"]) == [("/a", "b"), ("/c", ""), ("/d", "")]
+
+    @pytest.mark.parametrize(
+        ("labels", "variables", "url", "destination"),
+        [
+            ({}, [], "", "/tmp"),
+            ({}, ["STI_SCRIPTS_URL=image:///sti", "STI_LOCATION=/opt/"], "image:///sti", "/opt"),
+            ({"io.s2i.scripts-url": "image:///o", "io.s2i.destination": "/o"}, ["STI_LOCATION=/n"], "image:///o", "/o"),
+            ({"io.openshift.s2i.scripts-url": "image:///n"}, ["STI_SCRIPTS_URL=image:///o"], "image:///n", "/tmp"),
+        ],
+    )
+    def test_old_builders_say_it_in_labels_and_variables(self, labels, variables, url, destination):
+        image = BuilderImage(reference="b", id="b", config={"Labels": labels, "Env": variables})
+        assert (image.scripts_url, image.destination) == (url, destination)
 
     def test_entry_point_is_the_first_executable(self, source):
         assert guess_entry_point(source) is None

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import socket
+import tarfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -88,6 +89,18 @@ class Workshop:
         with self.client.talking(f"read {path}"):
             chunks, _ = self.client.api.get_archive(self.id, path)
             yield ChunkReader(chunks)  # type: ignore[misc]
+
+    def read_file(self, path: str) -> bytes | None:
+        """The content of a file; None where there is no file."""
+        try:
+            with self.download(path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
+                member = archive.next()
+                content = archive.extractfile(member) if member is not None and member.isreg() else None
+                return content.read() if content is not None else None
+        except EngineError as error:
+            if getattr(error.__cause__, "status_code", None) == 404:
+                return None
+            raise
 
     def execute(
         self,
