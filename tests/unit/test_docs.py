@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
 # From one process of ours to the next: nobody else sets them.
-INTERNAL = {"MODELYARD_INSIDE_BUILD_SCRIPT", "MODELYARD_LISTEN_FD", "MODELYARD_LIFELINE_FD"}
+INTERNAL = {"MODELYARD_INSIDE_BUILD_SCRIPT", "MODELYARD_LISTEN_FD", "MODELYARD_CLAN", "MODELYARD_LIFELINE_FD"}
 
 
 def read(name: str) -> str:

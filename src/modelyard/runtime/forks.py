@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from modelyard.runtime.families import MARK
 from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 from modelyard.runtime.processes import NEVER, Process, Site
 
@@ -94,7 +95,7 @@ class ForkServer(Process):
                 ],
                 stdin=subprocess.DEVNULL,
                 cwd=self._site.root,
-                env=self._site.child_environ(),
+                env=self._site.child_environ(**{MARK: self._site.make_mark(0)}),
                 pass_fds=(control.fileno(),),
                 process_group=0,
             )
@@ -126,8 +127,7 @@ class ForkServer(Process):
             if not self._has_refused:
                 self.plan_restart(served_for=0.0)
             for worker in [*self._forked.values()]:
-                with suppress(ProcessLookupError):
-                    os.killpg(worker.pid, signal.SIGKILL)
+                worker.send_signal(signal.SIGKILL)
                 worker.returncode = -signal.SIGKILL
             self._forked = {}
         return code

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from modelyard.runtime.families import end_with_parent, take_mark
 from modelyard.runtime.memory import settle_memory
 
 _CHUNK = 1 << 20
@@ -32,9 +33,10 @@ _LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 
 def main(control: socket.socket) -> int:
     """Obey until the supervisor is gone; in a forked process, be a worker."""
+    end_with_parent()
     settings = serve(control)
     if settings is None:
-        return 0
+        os._exit(0)  # whatever an import has started does not keep it
     from modelyard.runtime import worker
 
     return worker.main(settings)
@@ -93,6 +95,7 @@ def _fork(control: socket.socket, settings: Mapping[str, Any], descriptors: list
         _tell(control, forked=pid)
         return None
     os.setpgid(0, 0)
+    take_mark(settings["mark"])
     control.close()
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

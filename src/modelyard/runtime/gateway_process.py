@@ -37,6 +37,7 @@ class GatewayProcess(Process):
             MODELYARD_RUN_DIR=str(self._site.run_dir),
             MODELYARD_LISTEN_FD=str(self._listener.fileno()),
             MODELYARD_LIFELINE_FD=str(read_end),
+            MODELYARD_CLAN=self._site.clan,
         )
         try:
             self.popen = subprocess.Popen(

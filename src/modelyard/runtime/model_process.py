@@ -13,10 +13,12 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import IO, Any
 
 from modelyard.runtime.application import Model
+from modelyard.runtime.families import MARK, end_family
 from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 from modelyard.runtime.logs import fields
@@ -25,6 +27,7 @@ from modelyard.runtime.processes import NEVER, Child, Process, Site, describe_ex
 from modelyard.runtime.routes import Route
 from modelyard.runtime.seldon_metrics import metrics_path
 from modelyard.runtime.status import ModelStatus
+from modelyard.runtime.taken import own_socket
 from modelyard.runtime.worker import ALARM, DUMP_SIGNAL
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,7 @@ _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
 _ASK_EVERY = 5.0
 _LEAST_PATIENCE = 5.0
 _LONGEST_LOOK = 1.0
+_STARTS = count(1)
 
 
 class ModelProcess(Process):
@@ -76,6 +80,7 @@ class ModelProcess(Process):
         self._forks = forks
         self.is_forked = False
         self._predecessor = predecessor
+        self._mark = ""
         self._control: socket.socket | None = None
         self._output: IO[bytes] | None = None
         self._clock: mmap.mmap | None = None
@@ -98,6 +103,7 @@ class ModelProcess(Process):
 
     def start(self) -> None:
         """Start the worker."""
+        self._mark = self._site.make_mark(next(_STARTS))
         self._control, control = socket.socketpair()
         with control, tempfile.TemporaryFile(dir=self._site.run_dir) as clock:
             clock.truncate(ALARM.size)
@@ -127,10 +133,9 @@ class ModelProcess(Process):
                 self._control.shutdown(socket.SHUT_RDWR)
 
     def kill(self) -> None:
-        """End the worker and the processes that it started."""
+        """End the worker and all that comes from it."""
         if self.popen is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.popen.pid, signal.SIGKILL)
+            end_family(self._mark, self.popen.pid)
 
     def end_overdue(self, now: float) -> None:
         """End a worker that does not react, or whose loading or running request takes too long.
@@ -156,6 +161,7 @@ class ModelProcess(Process):
         if self._predecessor is not None:
             self.status = replace(self.status, restarts=self._predecessor.status.restarts)
             self._predecessor = None
+            self._take_place()
 
     def handle_exit(self, code: int, *, is_stopping: bool) -> None:
         """Take down what belonged to the process, and plan the next start."""
@@ -163,11 +169,13 @@ class ModelProcess(Process):
         assert pid is not None
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
+        end_family(self._mark)
         self._read_output()
         self._read_control()
         self._unfollow()
         for path in self.socket.parent.glob(metrics_path(self.socket, pid).name):
             path.unlink(missing_ok=True)
+        own_socket(self.socket, pid).unlink(missing_ok=True)
         if not self.is_retired and not self._predecessor:
             self.socket.unlink(missing_ok=True)
         if self._forks is not None:
@@ -202,7 +210,7 @@ class ModelProcess(Process):
             stdout=output,
             stderr=output,
             cwd=self._site.root,
-            env=self._site.child_environ(),
+            env=self._site.child_environ(**{MARK: self._mark}),
             pass_fds=(control, clock),
             process_group=0,
         )
@@ -211,9 +219,11 @@ class ModelProcess(Process):
         settings = self._site.settings
         return {
             "model": self._model.name,
+            "mark": self._mark,
             "routes": self._routes,
             "path": None if self._model.path == "." else self._model.path,
             "socket": str(self.socket),
+            "in_place": False,
             "must_answer": self._predecessor.answered if self._predecessor else self.must_answer,
             "queue": settings.queue_size,
             "max_body": settings.max_body,
@@ -260,6 +270,8 @@ class ModelProcess(Process):
             self.status = replace(self.status, state="ready", reason=None, load_seconds=seconds, **shown)
             if self._forks is not None:
                 self._forks.learn(news["modules"])
+            if self._predecessor is None:
+                self._take_place()
             log.info("%s: ready in %.2f s", self.status.name, seconds, extra=fields(model=self.status.name))
         elif news["state"] == "unbatched":
             route, reason = news["route"], news["reason"]
@@ -267,6 +279,14 @@ class ModelProcess(Process):
             log.warning("%s: requests of %s share no more calls: %s", self.status.name, route, reason)
         else:
             self.status = replace(self.status, state="failed", reason=str(news["reason"]))
+
+    def _take_place(self) -> None:
+        """Have the gateway find this worker where it looks for the model's: no other process decides who that is."""
+        if self.popen is not None and not self.is_retired:
+            try:
+                own_socket(self.socket, self.popen.pid).replace(self.socket)
+            except OSError as error:
+                self.end(f"its socket has gone: {error}")
 
     def _read_output(self) -> None:
         assert self._output is not None

@@ -1,10 +1,11 @@
 """The daemon's child processes: what every one of them is given, and when it is started again."""
 
 import os
+import secrets
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,12 @@ class Site:
     environments: Path
     settings: Settings
     environ: Mapping[str, str]
+    clan: str = field(default_factory=lambda: secrets.token_hex(8))
+    """What the marks of all workers of this daemon begin with (see modelyard.runtime.families)."""
+
+    def make_mark(self, number: int) -> str:
+        """The mark of the worker that is started as this one's number; all are of one length."""
+        return f"{self.clan}-{number:08d}"
 
     def python(self, environment: str) -> Path:
         """The interpreter of one environment."""

@@ -7,8 +7,8 @@ environment variables (modelyard.runtime.settings), and:
 - MODELYARD_RUN_DIR: the folder for sockets and status.json (a new one below the temporary folder)
 
 SIGHUP loads every model again, beside the one that serves. SIGTERM and SIGINT stop it: no connection is accepted any
-more, requests that were are answered, then it exits with 0. Should it be killed, its children see their end of a pipe
-close, and stop as well.
+more, requests that were are answered, then it exits with 0. Should it be killed, the system kills its workers, and the
+gateway whatever these have left, before it stops as well.
 """
 
 import logging
@@ -29,6 +29,7 @@ from pathlib import Path
 from modelyard.runtime.application import Application, load_application, load_routes
 from modelyard.runtime.cores import library_variables
 from modelyard.runtime.errors import InputError, ModelyardError
+from modelyard.runtime.families import adopt_orphans, end_family
 from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.gateway_process import GatewayProcess
 from modelyard.runtime.logs import configure_logging
@@ -123,6 +124,7 @@ class Supervisor:
 
     def run(self) -> None:
         """Run until a signal asks to stop and everything has ended."""
+        adopt_orphans()
         with self._selector, self._signals():
             host, port = self._listener.getsockname()[:2]
             log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
@@ -232,6 +234,7 @@ class Supervisor:
             process.kill()
         for server in self._forks.values():
             server.kill()
+        end_family(self._site.clan)
 
     def _write_status(self) -> None:
         """Show how the models are, and only then answer who asked for that; a full disk is told, and tried again."""

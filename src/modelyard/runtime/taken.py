@@ -56,5 +56,10 @@ def read_taken(address: str) -> frozenset[int] | None:
     return frozenset(numbers) if str(owner) == pid else None
 
 
+def own_socket(socket: Path, pid: int) -> Path:
+    """The name that a worker's socket has until it is put in its place."""
+    return socket.with_name(f"{socket.name}.{pid}")
+
+
 def _path(socket: Path) -> Path:
     return socket.with_suffix(".taken")

@@ -21,6 +21,7 @@ from modelyard.runtime.batching import UnsafeError, learn
 from modelyard.runtime.calling import take_message
 from modelyard.runtime.counters import WorkerCounts, counts_path
 from modelyard.runtime.failures import describe_error, format_trace, say
+from modelyard.runtime.families import end_with_parent
 from modelyard.runtime.forkserver import list_modules
 from modelyard.runtime.inbox import Inbox, Job
 from modelyard.runtime.memory import settle_memory
@@ -52,7 +53,7 @@ from modelyard.runtime.primitives import (
 from modelyard.runtime.schemas import infer_schema, limit_schema
 from modelyard.runtime.serving import Route, Server
 from modelyard.runtime.stamps import take_stamp
-from modelyard.runtime.taken import Taken
+from modelyard.runtime.taken import Taken, own_socket
 from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
 
 Function = Callable[[Message], Any]
@@ -70,10 +71,12 @@ def main(settings: Mapping[str, Any]) -> int:
     `routes` is a list of [route, module, function], `path` a folder to append to sys.path (or null), `socket` the path
     to listen at, `queue` and `max_body` are bounds. `instances` is the file of the test instances (or null), `batch`
     has `size` and `wait` by route, and the `tolerance`; of the routes in `must_answer`, one that fails them ends it.
-    `timeout` has the seconds that a call may take, by route.
+    `timeout` has the seconds that a call may take, by route. Unless it is `in_place`, the supervisor gives the socket
+    its place.
     Two descriptors are inherited: `control` (a socket that takes lines of JSON; its end is the order to stop) and
     `clock` (a file that shows when the running call has to end). One that `is_first` tells what it has imported.
     """
+    end_with_parent()
     root = Path.cwd()
     _settle_in(settings, root)
     control = Socket(fileno=settings["control"])
@@ -94,7 +97,7 @@ def main(settings: Mapping[str, Any]) -> int:
     settle_memory()
     ensure_streams()
     taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
-    inbox.open(listen(settings["socket"]))
+    inbox.open(listen(settings["socket"], in_place=settings.get("in_place", True)))
     seconds = round(monotonic() - started, 3)
     report(
         control,
@@ -260,13 +263,15 @@ def describe_failure(error: BaseException, root: Path) -> str:
     return text + own
 
 
-def listen(path: str) -> Socket:
-    """Listen at a Unix socket, taking the place of what listened there before in one step."""
-    scratch = f"{path}.{getpid()}"
+def listen(path: str, *, in_place: bool = True) -> Socket:
+    """Listen at a Unix socket of this process's own name; `in_place`, take the place of what listened at `path`."""
+    own = own_socket(Path(path), getpid())
+    own.unlink(missing_ok=True)
     listener = Socket(socket.AF_UNIX)
-    listener.bind(scratch)
+    listener.bind(str(own))
     listener.listen(1024)
-    rename(scratch, path)
+    if in_place:
+        rename(own, path)
     return listener
 
 

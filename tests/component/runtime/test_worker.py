@@ -1,7 +1,10 @@
 import os
+import selectors
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
@@ -12,6 +15,7 @@ import pytest
 
 from modelyard.runtime import worker
 from modelyard.runtime.gateway.client import NoAnswerError, NotConnectedError, NotTakenError, WorkerClient
+from modelyard.runtime.gateway.links import Backend, Call, Link
 from modelyard.runtime.memory import read_resident_bytes
 from tests.component.runtime.pythons import find_installed_python
 
@@ -223,6 +227,50 @@ def test_a_worker_that_dies_gives_no_answer(start_worker: Any) -> None:
     assert running.process.wait(10) == 7
     with pytest.raises(NotConnectedError):
         ask(client, "die")
+
+
+LEAVES_A_CHILD = """
+    import os, time
+    from pathlib import Path
+    def die(msg):
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+        Path("child").write_text(str(child))
+        os._exit(7)
+"""
+
+
+def test_a_worker_that_dies_gives_no_answer_although_its_child_keeps_the_connection(start_worker: Any) -> None:
+    running = start_worker(LEAVES_A_CHILD, "die")
+    running.news()
+    with pytest.raises(NoAnswerError):
+        ask(running.client, "die")
+    os.kill(int((running.root / "child").read_text()), signal.SIGKILL)
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="the system does not tell of a process's end")
+def test_the_event_loop_hears_of_a_worker_s_end_although_its_child_keeps_the_connection(
+    start_worker: Any, wait_until: Callable[..., None]
+) -> None:
+    running = start_worker(LEAVES_A_CHILD, "die")
+    running.news()
+    outcomes: list[Any] = []
+    with selectors.DefaultSelector() as selector:
+        unsent: list[Link] = []
+        backend = Backend([running.socket], selector, limit=8, unsent=unsent)
+        backend.send(Call({"route": "die"}, b"{}", outcomes.append, deadline=time.monotonic() + 60))
+        unsent[0].flush()
+
+        def turn() -> bool:
+            for key, events in selector.select(0.1):
+                key.data(events)
+            return bool(outcomes)
+
+        wait_until(turn)
+        backend.close()
+    assert [type(outcome) for outcome in outcomes] == [NoAnswerError]
+    os.kill(int((running.root / "child").read_text()), signal.SIGKILL)
 
 
 def test_a_kept_connection_survives_a_restart(start_worker: Any) -> None:

@@ -1,5 +1,6 @@
 """The gateway's side of the Unix socket to one worker."""
 
+import os
 import secrets
 import select
 import socket
@@ -115,9 +116,7 @@ class WorkerClient:
                 sock = self._idle.pop()
             except IndexError:
                 return None
-            poll = select.poll()
-            poll.register(sock, select.POLLIN)
-            if not poll.poll(0):
+            if not _can_read(sock.fileno()):
                 return sock
             sock.close()
 
@@ -155,6 +154,38 @@ def pid_of(address: str) -> str:
     return address.rpartition(".")[2]
 
 
+def watch_end(address: str) -> int | None:
+    """A descriptor that can be read once the worker that listens there has ended, whoever keeps its connections.
+
+    None where the system has no such thing; raises ConnectionRefusedError where it has ended.
+    """
+    try:
+        return os.pidfd_open(int(pid_of(address)))  # type: ignore[attr-defined,unused-ignore]
+    except ProcessLookupError:
+        raise ConnectionRefusedError("its process has ended") from None
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _can_read(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _has_ended(address: str) -> bool:
+    try:
+        life = watch_end(address)
+    except ConnectionRefusedError:
+        return True
+    if life is None:
+        return False
+    try:
+        return _can_read(life)
+    finally:
+        os.close(life)
+
+
 def _receive(sock: socket.socket, deadline: float, is_gone: Callable[[], bool]) -> tuple[Frame, bool]:
     """The answer, and whether the connection takes another request."""
     reader = FrameReader(max_body=_MAX_ANSWER)
@@ -169,6 +200,7 @@ def _receive(sock: socket.socket, deadline: float, is_gone: Callable[[], bool]) 
 
 def _receive_some(sock: socket.socket, deadline: float, is_gone: Callable[[], bool]) -> bytes:
     data = None
+    has_ended = False
     while data is None:
         remaining = deadline - time.monotonic()
         if remaining <= 0:
@@ -176,8 +208,12 @@ def _receive_some(sock: socket.socket, deadline: float, is_gone: Callable[[], bo
         if is_gone():
             raise ClientGoneError
         sock.settimeout(min(remaining, _LOOK_EVERY))
-        with suppress(TimeoutError):
+        try:
             data = _read(sock)
+        except TimeoutError:
+            if has_ended:  # and has left no answer: a process that it has started may keep the connection
+                raise NoAnswerError("its process ended") from None
+            has_ended = _has_ended(sock.getpeername())
     return data
 
 

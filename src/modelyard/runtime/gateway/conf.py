@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 from modelyard.runtime.cores import count_cores
+from modelyard.runtime.families import end_family
 from modelyard.runtime.gateway.framing import MAX_HEAD
 from modelyard.runtime.memory import settle_memory
 from modelyard.runtime.settings import load_settings
@@ -46,4 +47,5 @@ def when_ready(server: Any) -> None:
 def _stop_at_end(lifeline: int) -> None:
     while os.read(lifeline, 1):
         pass
+    end_family(os.environ["MODELYARD_CLAN"])  # the workers' own children: the system has killed those only
     os.kill(os.getpid(), signal.SIGTERM)

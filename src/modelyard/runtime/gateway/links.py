@@ -1,5 +1,6 @@
 """The event loop's side of the Unix sockets to the models' workers: many requests at once on one connection."""
 
+import os
 import selectors
 import socket
 import time
@@ -7,7 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard.runtime.gateway.client import NUMBERS, ClientGoneError, NoAnswerError, NotConnectedError, pid_of
+from modelyard.runtime.gateway.client import (
+    NUMBERS,
+    ClientGoneError,
+    NoAnswerError,
+    NotConnectedError,
+    pid_of,
+    watch_end,
+)
 from modelyard.runtime.taken import read_taken
 from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
@@ -123,11 +131,13 @@ class Backend:
         try:
             sock.setblocking(False)
             sock.connect(str(path))
+            life = watch_end(sock.getpeername())
         except OSError:
             sock.close()
             raise
         link = self._links[path] = Link(
             sock,
+            life,
             self._selector,
             self._unsent,
             on_bye=lambda link: self._retire(path, link),
@@ -155,14 +165,17 @@ class Link:
     def __init__(
         self,
         sock: socket.socket,
+        life: int | None,
         selector: selectors.BaseSelector,
         unsent: list["Link"],
         *,
         on_bye: Callable[["Link"], None],
         on_end: Callable[["Link", list[Call]], None],
     ) -> None:
+        """`life` can be read once the worker has ended: a process that it has started may keep the connection."""
         self.calls: dict[int, Call] = {}
         self._sock = sock
+        self._life = life
         self._selector = selector
         self._unsent = unsent
         self._on_bye = on_bye
@@ -173,6 +186,8 @@ class Link:
         self._is_retiring = False
         self._is_stuck = False
         selector.register(sock, selectors.EVENT_READ, self._handle)
+        if life is not None:
+            selector.register(life, selectors.EVENT_READ, self._end)
 
     def send(self, call: Call) -> None:
         """Take a call; it leaves with the next flush."""
@@ -216,6 +231,9 @@ class Link:
             return
         self._selector.unregister(self._sock)
         self._sock.close()
+        if self._life is not None:
+            self._selector.unregister(self._life)
+            os.close(self._life)
         calls, self.calls = self.calls, {}
         taken = read_taken(self._address) if calls else None
         untaken = [] if taken is None else [call for number, call in calls.items() if number not in taken]
@@ -228,19 +246,29 @@ class Link:
         if events & selectors.EVENT_WRITE:
             self.flush()
             self._end_when_idle()
-        if not events & selectors.EVENT_READ:
-            return
+        if events & selectors.EVENT_READ:
+            self._read()
+
+    def _read(self) -> bool:
+        """Take what has come; tell whether there was something."""
         try:
             data = self._sock.recv(_CHUNK)
             self._reader.feed(data)
             while (frame := self._reader.next_frame()) is not None:
                 self._take(frame)
         except BlockingIOError:
-            return
+            return False
         except (OSError, WireError):
             data = b""
         if not data:
             self.close()
+        return bool(data)
+
+    def _end(self, _: int) -> None:
+        """The worker has ended: what it had sent is all that comes."""
+        while self._read():
+            pass
+        self.close()
 
     def _take(self, frame: Frame) -> None:
         if "bye" in frame.header:
