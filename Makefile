@@ -26,8 +26,8 @@ setup: $(VENV)/.tool ## make .venv with the tool in it
 demo: $(VENV)/.tool ## train four models, build one daemon, send it requests, show one table, stop
 	@$(BIN)/modelyard demo --engine "$(or $(ENGINE),local)" --host "$(HOST)" --port "$(PORT)"
 test: $(VENV)/.dev lint ## run the whole test suite
-	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto --hypothesis-profile=thorough tests/unit tests/component
-	@$(BIN)/pytest $(PYTEST_OPTIONS) tests/integration
+	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto --hypothesis-profile=thorough tests/unit tests/component; code=$$?; \
+	  [ $$code -le 1 ] || exit $$code; $(BIN)/pytest $(PYTEST_OPTIONS) tests/integration || exit; exit $$code
 test-unit: $(VENV)/.dev ## run the unit tests only: no process, no framework, a few seconds
 	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto tests/unit
 lint: $(VENV)/.dev ## run ruff, mypy, import-linter and shellcheck

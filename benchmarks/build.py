@@ -12,13 +12,14 @@ import os
 import secrets
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+from processes import run_benchmark, run_well
 
 from modelyard.context import BuildContext, load_context, stage_model
 from modelyard.engines import open_engine
@@ -73,7 +74,7 @@ class Bench:
     def build_with_upstream(self) -> None:
         """The same source and builder image with upstream's binary."""
         command = ["s2i", "build", "--copy", str(self.context.source), self.builder, f"{self.name}/upstream"]
-        subprocess.run(command, check=True, capture_output=True)
+        run_well(command)
 
     def change_line(self) -> BuildContext:
         """The context with another comment in predict.py."""
@@ -121,6 +122,27 @@ def run(bench: Bench) -> dict[str, float]:
         times.setdefault(name, []).append(measure(action))
         print(f"  {name}: {times[name][-1]:.2f} s", file=sys.stderr)
 
+    try:
+        measure_rounds(bench, note)
+    finally:
+        medians = {name: statistics.median(values) for name, values in times.items()}
+        show(medians)
+    base = medians["one_container_pip"]
+    ratios = {f"{name}_ratio": base / medians[name] for name in ("cold", "one_line", "one_requirement")}
+    show(ratios)
+    sizes = measure_sizes(bench)
+    show(sizes)
+    return {**medians, **ratios, **sizes}
+
+
+def show(figures: dict[str, float]) -> None:
+    """Print figures as soon as they are there."""
+    for name, value in figures.items():
+        print(f"{name:28} {value:10.2f}", flush=True)
+
+
+def measure_rounds(bench: Bench, note: Callable[[str, Callable[[], object]], None]) -> None:
+    """Have every kind of build noted, round by round."""
     for number in range(RUNS):
         bench.reset()
         note("one_container_pip", lambda: bench.build_in_one(assemble=PIP_ASSEMBLE))
@@ -134,10 +156,6 @@ def run(bench: Bench) -> dict[str, float]:
         note("one_line", lambda changed=changed: bench.build(changed))
         other = bench.change_requirement(15 + number)
         note("one_requirement", lambda other=other: bench.build(other))
-    medians = {name: statistics.median(values) for name, values in times.items()}
-    base = medians["one_container_pip"]
-    ratios = {f"{name}_ratio": base / medians[name] for name in ("cold", "one_line", "one_requirement")}
-    return {**medians, **ratios, **measure_sizes(bench)}
 
 
 def measure_sizes(bench: Bench) -> dict[str, float]:
@@ -165,10 +183,8 @@ def main() -> None:
             figures = run(bench)
         finally:
             bench.clean()
-    for name, value in figures.items():
-        print(f"{name:28} {value:10.2f}")
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,6 +24,9 @@ from pathlib import Path
 from statistics import median
 from urllib.error import URLError
 from urllib.request import urlopen
+
+import processes
+from processes import run_benchmark, start, stopping
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELYARD = Path(sys.executable).with_name("modelyard")
@@ -41,8 +43,10 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelyard-benchmark-") as folder:
         bench = Bench(Path(folder), rounds=options.rounds)
-        figures = {**bench.measure_start(), **bench.measure_builds(), **bench.measure_ready()}
-    print(json.dumps(figures) if options.json else "\n".join(f"{name:34} {value}" for name, value in figures.items()))
+        for measure in (bench.measure_start, bench.measure_builds, bench.measure_ready):
+            figures = measure()
+            lines = [f"{name:34} {value}" for name, value in figures.items()]
+            print(json.dumps(figures) if options.json else "\n".join(lines), flush=True)
 
 
 class Bench:
@@ -105,12 +109,12 @@ class Bench:
     def start_daemon(self) -> float:
         """Start the daemon's image as it is, poll /readyz, stop it."""
         command = [str(MODELYARD), "serve", str(FIRST), "--port", str(PORT), "--name", "benchmark"]
-        with subprocess.Popen(
-            command, cwd=self.workspace, env=self.environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            ready = wait_until_ready(self.environ)
-            process.wait()
-        self.modelyard("stop", "benchmark")
+        try:
+            with stopping(start(command, cwd=self.workspace, environ=self.environ), sweeps=False) as process:
+                ready = wait_until_ready(self.environ)
+                process.wait(60)
+        finally:
+            processes.run([MODELYARD, "stop", "benchmark"], environ=self.environ, cwd=self.workspace)
         return ready
 
     def build(self, model: Path) -> str:
@@ -167,11 +171,11 @@ def timed(work: Callable[[], object]) -> float:
 
 def run(command: list[str], environ: Mapping[str, str], *, cwd: Path | None = None) -> str:
     """Run a command, return its output and diagnostics; stop where it fails."""
-    done = subprocess.run(command, env=environ, cwd=cwd, capture_output=True, text=True, check=False)
+    done = processes.run(command, environ=environ, cwd=cwd)
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(command)} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout if "inspect" in command or "ps" in command else done.stdout + done.stderr
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

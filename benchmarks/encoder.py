@@ -11,6 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from processes import run_benchmark
+
 from common_utils.feature_encoder import FeatureEncoder
 
 SIZES = (9, 16, 7, 15, 6, 5, 2, 42)
@@ -41,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from processes import run_benchmark
+
 from modelyard.codegen import check_tree, generate, write_tree
 from modelyard.workspace import Workspace
 
@@ -66,11 +68,14 @@ def time_generation(count: int) -> dict[str, float]:
 def main() -> None:
     """Print the medians of three runs."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    runs = [time_generation(count) for _ in range(3)]
+    runs = []
+    for _ in range(3):
+        runs.append(time_generation(count))
+        print(f"a round: {runs[-1]['generate']:.3f} s", file=sys.stderr, flush=True)
     medians = {name: round(statistics.median(run[name] for run in runs), 3) for name in runs[0]}
     print(f"all/ of {count} model directories: {medians['generate']} s, unchanged: {medians['check']} s")
     print(json.dumps({"benchmark": "generate", "model_directories": count, "seconds": medians}))
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -8,6 +8,8 @@ workers as people write it, and MLServer with adaptive batching where it can be 
 a function that returns its input, beside plain Flask that does nothing. Figures on a shared machine are noisy: each is
 the median of the rounds, the peers take turns within a round, and what counts are the ratios.
 
+What is known is printed at once, with `--json` an object a line; a peer that does not answer is left out, and it says so.
+
 With `--shapes`, other figures in their place: `one` connection's latency above the bare function's, beside Flask's and
 that of a mere relay to a process of the model's own, the `memory` of four models beside Flask's (proportional set
 sizes), fifty `routes`, and how a worker's time is shared between its `calls` and what lies between them.
@@ -20,20 +22,20 @@ import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from applications import ROOT, RUN, lay_out
-from shapes import SETTLING, SHAPES, stopping, wait_ready
+from processes import run, run_benchmark, run_well, start, stopping
+from shapes import SETTLING, SHAPES, wait_ready
 
 PEERS = ROOT / "benchmarks" / "peers"
 DATA = ROOT / "projects" / "finance_income_prediction" / "data" / "adult_income-prepped.csv"
@@ -43,6 +45,7 @@ PACKAGES = {
     "models": ["flask", "gunicorn", "scikit-learn", "pandas", "xgboost-cpu", "catboost"],
     "mlserver": ["mlserver", "uvloop<0.22", "scikit-learn", "pandas", "xgboost-cpu"],
 }
+HEAD = f"{'model':8} {'conns':>5}  {'peer':9} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'errors':>6}  ours/peer"
 CALM = 1.0  # what the last load left in a peer's queue is answered before the next begins
 PORTS = {"daemon": 5981, "flask": 5982, "mlserver": 5983, "relay": 5986}
 
@@ -67,8 +70,11 @@ def main() -> None:
             print(json.dumps({shape: SHAPES[shape](bench)}, indent=1), flush=True)
         if options.shapes:
             return
-        figures = [figure for model in options.models for figure in bench.measure(model, peers, options.connections)]
-    print(json.dumps(figures, indent=1) if options.json else render(figures))
+        if not options.json:
+            print(HEAD)
+        for model in options.models:
+            for figures in bench.measure(model, peers, options.connections):
+                print("\n".join(map(json.dumps, figures)) if options.json else render(figures), flush=True)
 
 
 class Bench:
@@ -80,43 +86,51 @@ class Bench:
         self.rounds = rounds
         self.models = folder / "models"
         self.models.mkdir()
-        train = [python("models"), PEERS / "adult.py", DATA, self.models]
-        subprocess.run(train, check=True)
+        run_well([python("models"), PEERS / "adult.py", DATA, self.models])
         lines = DATA.read_text().splitlines()[1:201]
         self.rows = [[_value(text) for text in line.split(",")[:-1]] for line in lines]
 
-    def measure(self, model: str, peers: Sequence[str], connections: Sequence[int]) -> Iterator[dict[str, object]]:
-        """Measure one model behind each peer; the peers run side by side, and are loaded in turns."""
-        taking = [peer for peer in peers if model != "gateway" or peer != "mlserver"]
-        with self.servers(taking, model):
+    def measure(
+        self, model: str, peers: Sequence[str], connections: Sequence[int]
+    ) -> Iterator[list[dict[str, object]]]:
+        """Measure one model behind each peer; the peers run side by side, and are loaded in turns.
+
+        Yields the figures of all peers for one number of connections as soon as they are there.
+        """
+        asked = [peer for peer in peers if model != "gateway" or peer != "mlserver"]
+        with self.servers(asked, model, all_of_them=False) as taking:
             for count in connections:
                 runs: dict[str, list[dict[str, float]]] = {peer: [] for peer in taking}
                 for _ in range(self.rounds):
                     for peer in taking:
                         time.sleep(CALM)
                         runs[peer].append(self.load(peer, model, count))
-                for peer, found in runs.items():
-                    yield {
+                yield [
+                    {
                         "model": model,
                         "peer": peer,
                         "connections": count,
-                        **{key: median(run[key] for run in found) for key in found[0]},
+                        **{key: median(one[key] for one in found) for key in found[0]},
                     }
+                    for peer, found in runs.items()
+                ]
 
     @contextmanager
-    def servers(self, peers: Sequence[str], model: str) -> Iterator[None]:
-        """Have the peers serve `model` while inside."""
-        started = [getattr(self, f"start_{peer}")(model) for peer in peers]
-        try:
+    def servers(self, peers: Sequence[str], model: str, *, all_of_them: bool = True) -> Iterator[list[str]]:
+        """Have the peers serve `model` while inside, or those of them that come to answer; say which do not."""
+        with ExitStack() as running:
             for peer in peers:
-                self.wait_until_right(peer, model)
-            yield
-        finally:
-            for process in started:
-                with suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
-            for process in started:
-                process.wait(30)
+                running.enter_context(stopping(getattr(self, f"start_{peer}")(model)))
+            answering = []
+            for peer in peers:
+                try:
+                    self.wait_until_right(peer, model)
+                    answering.append(peer)
+                except SystemExit as error:
+                    if all_of_them:
+                        raise
+                    print(f"NOT MEASURED: {error}", file=sys.stderr, flush=True)
+            yield answering
 
     def start_daemon(self, model: str) -> subprocess.Popen[bytes]:
         """Our daemon, with one model."""
@@ -134,7 +148,7 @@ class Bench:
         """What Python code prints in the environment of the models, with as many threads as a worker has."""
         environ = {**os.environ, "BENCHMARK_MODELS": str(self.models), "PYTHONPATH": str(PEERS)}
         command = [python("models"), "-c", code, *arguments]
-        return subprocess.run(command, env=environ, capture_output=True, text=True, check=True).stdout
+        return run_well(command, environ=environ)
 
     def start_daemon_of(self, functions: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Our daemon, as the builder image's run script starts it, with a model for each route."""
@@ -170,9 +184,9 @@ class Bench:
 
     def start(self, name: str, command: Sequence[str | Path], environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
         """Start a server in a process group of its own."""
-        log = (self.folder / f"{name}.log").open("ab")
         environ = {**os.environ, "BENCHMARK_MODELS": str(self.models), **environ}
-        return subprocess.Popen(list(map(str, command)), env=environ, stdout=log, stderr=log, process_group=0)
+        with (self.folder / f"{name}.log").open("ab") as log:
+            return start(command, environ=environ, log=log)
 
     def target(self, peer: str, model: str) -> tuple[str, list[bytes]]:
         """Where to send a request, and the bodies to send in turn."""
@@ -216,9 +230,9 @@ class Bench:
             "    summary.errors.status + summary.errors.timeout + summary.errors.read + summary.errors.connect))\nend\n"
         )
         options = ["-t1", f"-c{connections}", f"-d{seconds or self.seconds}s", "--timeout", "10s", "-s", str(script)]
-        done = subprocess.run(["wrk", *options, url], capture_output=True, text=True, check=True)
-        found = re.search(r"FIGURES (\d+) (\d+) (\d+) (\d+) (\d+)", done.stdout)
-        assert found, done.stdout
+        said = run_well(["wrk", *options, url], seconds=60 + 10 * (seconds or self.seconds))
+        found = re.search(r"FIGURES (\d+) (\d+) (\d+) (\d+) (\d+)", said)
+        assert found, said
         requests, duration, p50, p99, errors = map(int, found.groups())
         return {"requests/s": requests / duration * 1e6, "p50 ms": p50 / 1e3, "p99 ms": p99 / 1e3, "errors": errors}
 
@@ -230,8 +244,8 @@ def has_environment(name: str) -> bool:
         return True
     CACHE.mkdir(parents=True, exist_ok=True)
     command = [UV, "pip", "install", "--quiet", "--python", CACHE / name, *PACKAGES[name]]
-    subprocess.run([UV, "venv", "--quiet", "--allow-existing", CACHE / name], check=True)
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    run_well([UV, "venv", "--quiet", "--allow-existing", CACHE / name])
+    done = run(command)
     if done.returncode != 0:
         print(f"NOT MEASURED: {name} cannot be installed: {done.stderr[-500:]}", file=sys.stderr)
         return False
@@ -245,8 +259,8 @@ def python(name: str) -> Path:
 
 
 def render(figures: Sequence[Mapping[str, object]]) -> str:
-    """A table, with the ratio of our rate to each peer's."""
-    lines = [f"{'model':8} {'conns':>5}  {'peer':9} {'req/s':>8} {'p50 ms':>8} {'p99 ms':>8} {'errors':>6}  ours/peer"]
+    """Lines of the table, with the ratio of our rate to each peer's."""
+    lines = []
     for one in figures:
         ours = next(
             figure["requests/s"]
@@ -266,4 +280,4 @@ def _value(text: str) -> int | str:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -2,18 +2,21 @@
 
 import json
 import os
-import signal
-import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from processes import run_well, stopping
+
 if TYPE_CHECKING:
+    import subprocess
+
     from serve import Bench
 
 FOUR = ("lr", "rf", "xgb", "cat")
@@ -54,19 +57,20 @@ def measure_one_connection(bench: "Bench") -> Mapping[str, float]:
             before, after = after, time_bare(bench, "lr")
             bare = (before + after) / 2
             above = {f"{peer} above bare ms": found[peer] - bare for peer in peers}
-            runs.append({"bare p50 ms": bare, "daemon p50 ms": found["daemon"], **above})
+            note(runs, {"bare p50 ms": bare, "daemon p50 ms": found["daemon"], **above})
     model = _median(runs)
     runs = []
     with bench.servers(["daemon", "flask"], "gateway"):
         for _ in turns:
             gateway, flask = (bench.load(peer, "gateway", 1, seconds=1) for peer in ("daemon", "flask"))
-            runs.append(
+            note(
+                runs,
                 {
                     "gateway p50 ms": gateway["p50 ms"],
                     "gateway p99 ms": gateway["p99 ms"],
                     "flask p50 ms": flask["p50 ms"],
                     "flask p99 ms": flask["p99 ms"],
-                }
+                },
             )
     return {**model, **_median(runs)}
 
@@ -82,8 +86,8 @@ def measure_memory(bench: "Bench") -> Mapping[str, float]:
         with stopping(bench.start_flask("lr")) as process:
             bench.wait_until_right("flask", "lr")
             flask = load_and_weigh(bench, process, "flask", FOUR)
-        runs.append(
-            {"daemon MB": four, "flask MB": flask, "daemon / flask": four / flask, "a route more MB": five - four}
+        note(
+            runs, {"daemon MB": four, "flask MB": flask, "daemon / flask": four / flask, "a route more MB": five - four}
         )
     return _median(runs)
 
@@ -102,7 +106,8 @@ def measure_many_routes(bench: "Bench") -> Mapping[str, float]:
             time.sleep(SETTLING)
             among = bench.load("daemon", names[0], 1)["p50 ms"]
         share = float(load_seconds) * MANY / (os.cpu_count() or 1)
-        runs.append(
+        note(
+            runs,
             {
                 "ready s": ready,
                 "load times / cores s": share,
@@ -110,7 +115,7 @@ def measure_many_routes(bench: "Bench") -> Mapping[str, float]:
                 "p50 alone ms": alone,
                 "p50 among ms": among,
                 "among / alone": among / alone,
-            }
+            },
         )
     return _median(runs)
 
@@ -135,7 +140,7 @@ def measure_calls(bench: "Bench") -> Mapping[str, float]:
                 "rows/s inside calls": rows / seconds,
             }
             run |= {f"{model}, {connections} connections: {name}": value for name, value in each.items()}
-        runs.append(run)
+        note(runs, run)
     return _median(runs)
 
 
@@ -181,11 +186,11 @@ def read_proportional(pid: int) -> int:
 
 def descend(pid: int) -> Iterator[int]:
     """A process and all below it."""
-    done = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True)
+    lines = run_well(["ps", "-eo", "pid=,ppid="]).splitlines()
     found = [pid]
     for parent in found:
         yield parent
-        found += [int(line.split()[0]) for line in done.stdout.splitlines() if int(line.split()[1]) == parent]
+        found += [int(line.split()[0]) for line in lines if int(line.split()[1]) == parent]
 
 
 def ask_routes() -> list[dict[str, float]]:
@@ -210,15 +215,11 @@ def wait_ready(seconds: float) -> None:
         time.sleep(0.05)
 
 
-@contextmanager
-def stopping(process: "subprocess.Popen[bytes]") -> Iterator["subprocess.Popen[bytes]"]:
-    """Stop a server at the end."""
-    try:
-        yield process
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGTERM)
-        process.wait(60)
+def note(runs: list[dict[str, float]], found: dict[str, float]) -> None:
+    """Keep one round's figures, and say them at once: a run that is cut off has told what it knew."""
+    runs.append(found)
+    rounded = {name: round(value, 2) for name, value in found.items()}
+    print(f"round {len(runs)}: {json.dumps(rounded)}", file=sys.stderr, flush=True)
 
 
 def _median(runs: list[dict[str, float]]) -> Mapping[str, float]:

@@ -18,7 +18,6 @@ import math
 import os
 import random
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -31,7 +30,7 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from applications import ROOT, RUN, lay_out
-from shapes import stopping
+from processes import run_benchmark, run_well, start, stopping
 
 PEERS = ROOT / "benchmarks" / "peers"
 SIDES = {"cnn": (28, 28, 1), "resnet50": (56, 56, 3)}
@@ -67,6 +66,7 @@ def main() -> None:
                     load(port, model, bodies, connections=options.connections, seconds=1.0)
                     found = load(port, model, bodies, connections=options.connections, seconds=options.seconds)
                     runs[peer].append(found)
+                    print(f"{model} {peer}, round {len(runs[peer])}: {found[0]:.0f}/s", file=sys.stderr, flush=True)
         report(model, runs)
 
 
@@ -82,7 +82,7 @@ def make_bodies(model: str) -> list[bytes]:
 def ask_function(model: str, body: bytes, environ: dict[str, str]) -> list[float]:
     """What the function answers by itself."""
     code = "import json, sys, torch_nets; print(json.dumps(torch_nets.predict(sys.argv[1], json.load(sys.stdin))))"
-    said = subprocess.check_output([sys.executable, "-c", code, model], input=body, env=environ)
+    said = run_well([sys.executable, "-c", code, model], given=body, environ=environ)
     scores: list[float] = json.loads(said)["scores"][0]
     return scores
 
@@ -135,7 +135,7 @@ def serve_flask(model: str, body: bytes, environ: dict[str, str]) -> Iterator[in
 def serving(command: list[str], folder: Path, environ: dict[str, str], url: str, body: bytes) -> Iterator[None]:
     """Run a server that answers while inside."""
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log, process_group=0)
+        process = start(command, cwd=folder, environ=environ, log=log)
     with stopping(process):
         deadline = time.monotonic() + 300
         while True:
@@ -212,4 +212,4 @@ def free_port() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

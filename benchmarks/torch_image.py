@@ -6,11 +6,11 @@ them. `own` leaves out the base image, which every image of an engine shares; th
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from processes import run_benchmark, run_well
 from torch_serve import MODEL, ROOT, read_build_arguments
 
 from modelyard.network import read_network_profile
@@ -25,6 +25,7 @@ def main() -> None:
     tag = "benchmark-torch-image"
     run("build", str(MODEL), "predict", "--tag", tag, "--engine", engine)
     bill = json.loads(run("inspect", tag, "--size", "--json", "--engine", engine))
+    print(f"image: {bill['size'] / 1e6:.0f} MB", file=sys.stderr, flush=True)
     own = sum(layer["size"] for layer in bill["layers"] if ":" in layer["title"].partition(" ")[0])
     wheels = measure_wheels()
     figures = {
@@ -56,11 +57,8 @@ def count_bytes(folder: Path) -> int:
 
 def run(*arguments: str) -> str:
     """Run the tool; on failure show what it said."""
-    done = subprocess.run([MODELYARD, *arguments], capture_output=True, text=True, cwd=ROOT, check=False)
-    if done.returncode:
-        sys.exit(f"modelyard {' '.join(arguments)}\n{done.stdout}{done.stderr}")
-    return done.stdout
+    return run_well([MODELYARD, *arguments], cwd=ROOT)
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

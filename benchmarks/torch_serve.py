@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 import urllib.request
@@ -22,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from processes import run, run_benchmark, run_well, start, stopping
 from torch_device import free_port
 
 from modelyard.network import read_network_profile
@@ -103,6 +103,7 @@ def measure(options: argparse.Namespace, python: Path, source: Path, script: Pat
                 load(url, script, connections=options.connections, seconds=1)
                 time.sleep(1)  # what the first load left in the queue is answered before the clock starts
                 rounds[kind].append(load(url, script, connections=options.connections, seconds=options.seconds))
+                print(f"{kind}: {rounds[kind][-1][0]:.0f} answers/s", file=sys.stderr, flush=True)
     medians = {kind: [statistics.median(column) for column in zip(*runs, strict=True)] for kind, runs in rounds.items()}
     for kind, (rate, p50, p99, refused) in medians.items():
         print(f"{kind:18} {rate:8.0f} answers/s   p50 {p50:7.1f} ms   p99 {p99:7.1f} ms   refused {refused:.1%}")
@@ -125,33 +126,27 @@ def serve_plain(python: Path, source: Path, **environ: str) -> Iterator[str]:
     """Run plain Flask under gunicorn."""
     port = free_port()
     command = [str(python), "-m", "gunicorn", "--workers", str(WORKERS), "--bind", f"127.0.0.1:{port}", "plain:app"]
-    process = subprocess.Popen(
-        command, cwd=source, env={**os.environ, **environ}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
     url = f"http://127.0.0.1:{port}/mnist"
-    try:
+    with stopping(start(command, cwd=source, environ={**os.environ, **environ})):
         await_answer(url)
         yield url
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager
 def serve_modelyard() -> Iterator[str]:
     """Run the daemon of the model."""
     port = free_port()
-    modelyard("serve", str(MODEL), "--name", NAME, "--port", str(port))
     try:
+        modelyard("serve", str(MODEL), "--name", NAME, "--port", str(port))
         yield f"http://127.0.0.1:{port}/mnist"
     finally:
-        modelyard("stop", NAME)
+        run([sys.executable, "-m", "modelyard", "stop", NAME], cwd=ROOT)
 
 
 def load(url: str, script: Path, *, connections: int, seconds: int) -> tuple[float, ...]:
     """Return answers (200) a second, median and 99th percentile of the latency in ms, and the share refused."""
     command = ["wrk", f"-c{connections}", "-t1", f"-d{seconds}s", "-s", str(script), "--timeout", "30s", url]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    said = run_well(command, seconds=60 + 10 * seconds)
     match = re.search(r"RESULT (.*)", said)
     if match is None:
         sys.exit(f"{url}: wrk failed\n{said}")
@@ -170,7 +165,7 @@ def time_load(python: Path, source: Path) -> float:
 
     def once() -> float:
         started = time.perf_counter()
-        subprocess.run([python, "-c", LOAD], cwd=source, check=True)
+        run_well([python, "-c", LOAD], cwd=source)
         return time.perf_counter() - started
 
     return statistics.median(once() for _ in range(3))
@@ -197,9 +192,7 @@ def read_build_arguments(path: Path) -> dict[str, str]:
 
 def modelyard(*arguments: str) -> None:
     """Run the tool; on failure show what it said."""
-    done = subprocess.run([sys.executable, "-m", "modelyard", *arguments], capture_output=True, text=True, cwd=ROOT)
-    if done.returncode:
-        sys.exit(f"modelyard {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+    run_well([sys.executable, "-m", "modelyard", *arguments], cwd=ROOT)
 
 
 def await_answer(url: str) -> None:
@@ -216,4 +209,4 @@ def await_answer(url: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -8,13 +8,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from processes import run_benchmark, run_well, start, stopping
 from torch_serve import MODEL, ROOT, make_environment, modelyard
 
 from modelyard.runtime.cores import library_variables
@@ -60,6 +60,7 @@ def main() -> None:
             for _ in range(options.rounds):
                 for kind, variables in kinds.items():
                     rounds[kind].append(train(python, options.steps, variables))
+                    print(f"{kind}: {rounds[kind][-1][0]:.1f} ms a step", file=sys.stderr, flush=True)
     medians = {kind: [statistics.median(column) for column in zip(*runs, strict=True)] for kind, runs in rounds.items()}
     for kind, (wall, cpu) in medians.items():
         print(f"{kind:6} {wall:7.1f} ms a step, {cpu:7.1f} ms of CPU")
@@ -72,22 +73,18 @@ def train(python: Path, steps: int, variables: dict[str, str]) -> list[float]:
     path = os.pathsep.join(map(str, (ROOT, ROOT / "projects")))
     command = [str(python), "-c", TRAIN, str(MODEL.parent / "data" / "mnist.npz"), str(steps)]
     environ = {**os.environ, **variables, "PYTHONPATH": path}
-    done = subprocess.run(command, check=True, env=environ, stdout=subprocess.PIPE, text=True)
-    figures: list[float] = json.loads(done.stdout)
+    figures: list[float] = json.loads(run_well(command, environ=environ))
     return figures
 
 
 @contextmanager
 def keep_busy(count: int) -> Iterator[None]:
     """Run that many processes that do nothing, all the time."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
+    with ExitStack() as running:
+        for _ in range(count):
+            running.enter_context(stopping(start([sys.executable, "-c", "while True: pass"])))
         yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

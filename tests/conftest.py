@@ -1,6 +1,7 @@
 """Small real workspaces on disk, for every test."""
 
 import os
+import secrets
 import shutil
 import signal
 import textwrap
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import MARK, kill_marked
 from modelyard.workspace import Workspace, find_workspace
 
 REPOSITORY = Path(__file__).parent.parent
@@ -18,6 +20,23 @@ os.environ["MODELYARD_ENGINE"] = "local"
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 MakeWorkspace = Callable[[Mapping[str, str]], Workspace]
+
+
+def pytest_configure() -> None:
+    """Mark whatever the tests start, and end them as on Ctrl-C when they are told to stop."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
+    os.environ[MARK] = f"tests.{secrets.token_hex(8)}"
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure() -> None:
+    """End what tests have left behind, a run that was stopped most of all."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and MARK in os.environ:
+        kill_marked(os.environ.pop(MARK))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
