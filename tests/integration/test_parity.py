@@ -30,6 +30,30 @@ OTHER = """
     def predict(msg):
         return {"predictions": [0, int("MODEL_NAME" in os.environ)]}
 """
+HABITS = """
+    import atexit, os, sys, threading, time
+
+    sys.stdout = open(os.devnull, "w")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    atexit.register(time.sleep, 600)
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+
+    def predict(msg):
+        print("no end of a line", end="")
+        return {"predictions": [sum(row) for row in msg.payload["instances"]]}
+"""
+THREAD = """
+    import threading, time
+
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    1 / 0
+
+    def predict(msg):
+        pass
+"""
 FAILING = """
     def predict(msg):
         raise ValueError("expected a colour")
@@ -119,3 +143,15 @@ def test_a_function_that_fails_on_its_test_instances_is_an_error(make_tool) -> N
     assert done.returncode == 8
     assert "the bare function of /failing fails on the test instances: expected a colour" in done.stderr
     assert all(map(str.strip, done.stderr.splitlines())), "an empty line tells nothing"
+
+
+def test_prints_that_are_redirected_and_threads_and_processes_that_stay_change_nothing(make_tool) -> None:
+    done, results = make_tool(habits=HABITS).test_parity("projects/demo/habits")
+    assert done.returncode == 0, done.stderr
+    assert [(one["way"], one["difference"]) for one in results] == [("the single-model image", None)]
+
+
+def test_a_model_that_does_not_load_and_leaves_a_thread_is_an_error(make_tool) -> None:
+    done, _ = make_tool(broken=THREAD).test_parity("projects/demo/broken")
+    assert done.returncode != 0
+    assert "the bare function could not be called" in done.stderr

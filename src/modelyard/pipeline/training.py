@@ -164,6 +164,7 @@ def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) 
     for folder in (request.data_folder, request.models_folder):
         folder.mkdir(exist_ok=True)
     run_id = secrets.token_hex(4)
+    part = f".result.{run_id}.part"
     lines: deque[str] = deque(maxlen=200)
 
     def keep(line: str) -> None:
@@ -178,6 +179,7 @@ def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) 
             "MODEL_NAME": request.binary_name,
             "MODElNAME": request.binary_name,
             "MODELYARD_RUN_ID": run_id,
+            "MODELYARD_RESULT": f"models/{part}",
             SOURCE_DIGEST: _digest_of_run(request, image),
         },
         mounts=[
@@ -187,11 +189,12 @@ def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) 
     )
     try:
         code = engine.run(spec, on_output=keep)
+        result = _read_result(request.models_folder / part, lines)
     finally:
         _sweep(request.models_folder, run_id)
     if code != 0:
         raise _training_failed(request, code, list(lines))
-    return _result_in(lines, request)
+    return _parse_result(result, request)
 
 
 def _sweep(models: Path, run_id: str) -> None:
@@ -208,14 +211,22 @@ def _training_failed(request: TrainRequest, code: int, lines: list[str]) -> RunE
     return RunError(f"training {request.model.full_name} exited with {code}{said}", hint=hint)
 
 
-def _result_in(lines: Sequence[str], request: TrainRequest) -> Any:
-    """The train function's result: the last line printed, one JSON document.
+def _read_result(path: Path, lines: Sequence[str]) -> str:
+    """What a run left as its result, empty where that is nothing; an image with a `run` script of its own prints it."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return lines[-1] if lines else ""
+
+
+def _parse_result(result: str, request: TrainRequest) -> Any:
+    """The train function's result, one JSON document.
 
     A process that ended without one did not do its work, whatever its exit code says (`os._exit(0)` in user code).
     """
     try:
-        return json.loads(lines[-1])
-    except (IndexError, ValueError):
+        return json.loads(result)
+    except ValueError:
         raise RunError(
             f"training {request.model.full_name} exited with 0 and no result",
             hint=f"something in {request.model.path / 'train.py'} ended the process before the train function returned",

@@ -47,6 +47,7 @@ __all__ = [
     "load_json",
     "mmap",
     "monotonic",
+    "open_file",
     "pack_into",
     "pthread_sigmask",
     "rename",
@@ -56,6 +57,7 @@ __all__ = [
     "struct_error",
     "unpack_from",
     "urandom",
+    "write_all",
     "write_log",
 ]
 
@@ -101,9 +103,13 @@ load_json: Callable[[str | bytes], Any] = Decoder().decode
 def write_log(text: str) -> None:
     """Write a line to the log, whatever the model has made of sys.stderr."""
     with suppress(OSError):
-        data = f"{text}\n".encode(errors="backslashreplace")
-        while data:
-            data = data[write(2, data) :]
+        write_all(2, f"{text}\n".encode(errors="backslashreplace"))
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, which a pipe may take in pieces."""
+    while data:
+        data = data[write(descriptor, data) :]
 
 
 def ensure_streams() -> None:

@@ -60,6 +60,48 @@ def test_result_is_the_last_line_of_stdout(train):
     assert json.loads(last) == {"got": {"$ref": "data/a.csv", "model_name": "rf"}, "nan": None}
 
 
+ENDINGS = {
+    "no end of a line": "print('...', end='')",
+    "a tee": "sys.stdout = types.SimpleNamespace(write=sys.stdout.write, flush=sys.stdout.flush)",
+    "at exit": "atexit.register(print, '{}')",
+    "from a thread": "threading.Timer(0.2, print, ['{}']).start()",
+    "redirected": "sys.stdout = open('prints', 'w')",
+    "redirected below": "os.dup2(os.open(os.devnull, os.O_WRONLY), 1)",
+    "closed": "sys.stdout.close()",
+    "closed below": "print('lost'); os.close(1)",
+    "none": "sys.stdout = sys.stderr = None",
+    "replaced": "json.dumps = json.JSONEncoder.encode = os.write = os.open = None",
+    "another folder": "os.chdir('/')",
+    "a fork": "os.fork() and os.wait()",
+    "cleared models": "shutil.rmtree('models'); os.mkdir('models')",
+}
+
+
+@pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS)
+def test_a_result_arrives_in_its_file_whatever_becomes_of_the_prints(train, tmp_path, ending):
+    (tmp_path / "models").mkdir()
+    imports = "import atexit, json, os, shutil, sys, threading, types"
+    source = f"{imports}\ndef train(msg):\n    {ending}\n    return {{'accuracy': 0.9}}"
+    ended = train(source, MODELYARD_RESULT="models/.result.part")
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads((tmp_path / "models" / ".result.part").read_text()) == {"accuracy": 0.9}
+    assert "accuracy" not in ended.stdout
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_train_function_that_ends_the_process_leaves_an_empty_file(train, tmp_path):
+    ended = train("import os\ndef train(msg):\n    print(1, flush=True)\n    os._exit(0)", MODELYARD_RESULT="result")
+    assert (ended.returncode, ended.stdout) == (0, "1\n")
+    assert (tmp_path / "result").read_text() == ""
+
+
+def test_a_file_that_cannot_be_written_is_said_before_anything_is_trained(train):
+    ended = train("def train(msg):\n    print('training')", MODELYARD_RESULT="nowhere/result")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "the result can't be written to" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
 def test_payload_is_empty_by_default(train):
     assert train("def train(msg): return msg.payload").stdout == "{}\n"
 

@@ -122,6 +122,29 @@ def test_an_end_without_a_result_is_no_success(request_, lines, engine, reporter
         train_model(request_, engine, reporter)
 
 
+def write_result(text):
+    """Play a run that hands `text` over and prints something else."""
+
+    def run(project, environment, on_output):
+        (project / environment["MODELYARD_RESULT"]).write_text(text)
+        on_output('{"printed": 1}')
+        return 0
+
+    return run
+
+
+def test_the_result_is_what_the_run_has_handed_over_whatever_it_has_printed(request_, engine, reporter):
+    engine.train = write_result('{"accuracy": 0.9}')
+    assert train_model(request_, engine, reporter).result == {"accuracy": 0.9}
+    assert list(request_.models_folder.iterdir()) == []
+
+
+def test_what_looks_like_a_result_in_the_output_is_none(request_, engine, reporter):
+    engine.train = write_result("")
+    with pytest.raises(RunError, match="exited with 0 and no result"):
+        train_model(request_, engine, reporter)
+
+
 def test_a_train_function_that_saves_nothing_is_noted(request_, engine, reporter):
     train_model(request_, engine, reporter)
 
