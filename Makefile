@@ -7,11 +7,13 @@ ENGINE ?= $(MODELYARD_ENGINE)
 # not ?=: some shells export HOST, the name of this machine
 HOST   = $(or $(MODELYARD_HOST),127.0.0.1)
 PORT   ?= 5111
-export MODELYARD_ENGINE := $(ENGINE)
+export MODELYARD_ENGINE := $(strip $(ENGINE))
 LOCKED ?= $(MODELYARD_LOCKED)
-export MODELYARD_LOCKED := $(LOCKED)
+export MODELYARD_LOCKED := $(strip $(LOCKED))
 MAX_SIZE ?= $(MODELYARD_MAX_SIZE)
-export MODELYARD_MAX_SIZE := $(MAX_SIZE)
+export MODELYARD_MAX_SIZE := $(strip $(MAX_SIZE))
+SETUP ?= $(MODELYARD_SETUP)
+export MODELYARD_SETUP := $(strip $(SETUP))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -24,7 +26,7 @@ help:             ## list the targets
 
 setup: $(VENV)/.tool ## make .venv with the tool in it
 demo: $(VENV)/.tool ## train four models, build one daemon, send it requests, show one table, stop
-	@$(BIN)/modelyard demo --engine "$(or $(ENGINE),local)" --host "$(HOST)" --port "$(PORT)"
+	@$(BIN)/modelyard demo --engine "$(or $(ENGINE),local)" --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 test: $(VENV)/.dev lint ## run the whole test suite
 	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto --hypothesis-profile=thorough tests/unit tests/component; code=$$?; \
 	  [ $$code -le 1 ] || exit $$code; $(BIN)/pytest $(PYTEST_OPTIONS) tests/integration || exit; exit $$code
@@ -54,7 +56,7 @@ doctor: $(VENV)/.tool ## say what is missing on this machine and in this workspa
 base-image:       ## make modelyard-base:bookworm of Debian packages, where no image registry is in reach
 	@ENGINE=$(if $(filter podman,$(ENGINE)),podman,docker) builders/base/make-base-image
 pin-gateway: $(VENV)/.tool ## write the newest versions that builders/daemon/requirements.in allows into requirements.txt
-	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 \
+	@$(BIN)/uv pip compile --no-config --quiet --upgrade --universal --python-version 3.11 \
 	  builders/daemon/requirements.in --output-file builders/daemon/requirements.txt
 clean:            ## remove .venv and caches (images and environments: modelyard prune)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis dist

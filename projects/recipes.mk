@@ -4,7 +4,9 @@
 #   make train MODEL=s3://bucket/folder/rf      make predict MODEL=s3://bucket/folder/rf
 #   make data dataSource=s3://bucket/folder/            make train LOCKED=1   (fail unless lock files are fresh)
 #   make build-predict MAX_SIZE=500MB   (fail where the image is larger)
+#   make train SETUP=1   (show setup.sh and run it on this machine, which the embedded engine never does otherwise)
 
+# Values are stripped where they are used: of `MODEL_NAME = rf   # a comment`, make takes the blanks for a part of the name.
 # Relative, as a Makefile includes it: the workspace's own path may hold spaces.
 RECIPES   := $(lastword $(MAKEFILE_LIST))
 WORKSPACE := $(dir $(RECIPES))..
@@ -13,11 +15,13 @@ ENGINE    ?= $(MODELYARD_ENGINE)
 # not ?=: some shells export HOST, the name of this machine
 HOST       = $(or $(MODELYARD_HOST),127.0.0.1)
 PORT      ?= 5111
-export MODELYARD_ENGINE := $(ENGINE)
+export MODELYARD_ENGINE := $(strip $(ENGINE))
 LOCKED    ?= $(MODELYARD_LOCKED)
-export MODELYARD_LOCKED := $(LOCKED)
+export MODELYARD_LOCKED := $(strip $(LOCKED))
 MAX_SIZE  ?= $(MODELYARD_MAX_SIZE)
-export MODELYARD_MAX_SIZE := $(MAX_SIZE)
+export MODELYARD_MAX_SIZE := $(strip $(MAX_SIZE))
+SETUP     ?= $(MODELYARD_SETUP)
+export MODELYARD_SETUP := $(strip $(SETUP))
 
 # A model directory has an .s2i/environment, or at least its Makefile sets MODEL_NAME; an all/ is called so.
 IS_MODEL := $(wildcard .s2i/environment)$(filter file,$(origin MODEL_NAME))
@@ -34,19 +38,19 @@ ifeq ($(LEVEL),model)
 
 .PHONY: build-train train build-predict predict test-endpoint logs stop
 build-train:      ## model: build the train image
-	@"$(MODELYARD)" build . train --tag "$(CONTAINER_NAME)-train"
+	@"$(MODELYARD)" build . train --tag "$(strip $(CONTAINER_NAME))-train"
 train:            ## model: build, train, write the model binary and its manifest
-	@"$(MODELYARD)" train . --tag "$(CONTAINER_NAME)-train" --model-name "$(MODEL_NAME)" --dataset "$(DATASET_NAME)" $(if $(MODEL),--push "$(MODEL)")
+	@"$(MODELYARD)" train . --tag "$(strip $(CONTAINER_NAME))-train" --model-name "$(strip $(MODEL_NAME))" --dataset "$(strip $(DATASET_NAME))" $(if $(MODEL),--push "$(strip $(MODEL))")
 build-predict:    ## model: build the predict image
-	@"$(MODELYARD)" build . predict --tag "$(CONTAINER_NAME)-predict"
+	@"$(MODELYARD)" build . predict --tag "$(strip $(CONTAINER_NAME))-predict"
 predict:          ## model: build, serve on PORT, return when the model is ready
-	@"$(MODELYARD)" serve . --tag "$(CONTAINER_NAME)-predict" --name "$(CONTAINER_NAME)" --model-name "$(MODEL_NAME)" $(if $(MODEL),--pull "$(MODEL)") --host "$(HOST)" --port "$(PORT)"
+	@"$(MODELYARD)" serve . --tag "$(strip $(CONTAINER_NAME))-predict" --name "$(strip $(CONTAINER_NAME))" --model-name "$(strip $(MODEL_NAME))" $(if $(MODEL),--pull "$(strip $(MODEL))") --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 test-endpoint:    ## model: send test/test_instances.json to what predict serves
-	@"$(MODELYARD)" test . --host "$(HOST)" --port "$(PORT)"
+	@"$(MODELYARD)" test . --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 logs:             ## model: follow the log of what predict serves
-	@"$(MODELYARD)" logs -f "$(CONTAINER_NAME)"
+	@"$(MODELYARD)" logs -f "$(strip $(CONTAINER_NAME))"
 stop:             ## model: stop what predict serves
-	@"$(MODELYARD)" stop "$(CONTAINER_NAME)"
+	@"$(MODELYARD)" stop "$(strip $(CONTAINER_NAME))"
 
 else ifeq ($(LEVEL),all)
 
@@ -54,25 +58,25 @@ else ifeq ($(LEVEL),all)
 train-all:        ## all: train every model of MODEL_DIRS
 	@"$(MODELYARD)" train $(or $(addprefix ../,$(MODEL_DIRS)),$(error MODEL_DIRS is empty))
 generate:         ## all: write this folder again from the models of MODEL_DIRS
-	@"$(MODELYARD)" generate . --models "$(MODEL_DIRS)"
+	@"$(MODELYARD)" generate . --models "$(strip $(MODEL_DIRS))"
 check-generated:  ## all: fail, with a diff, when this folder is stale
-	@"$(MODELYARD)" generate . --models "$(MODEL_DIRS)" --check
+	@"$(MODELYARD)" generate . --models "$(strip $(MODEL_DIRS))" --check
 build-all:        ## all: build the daemon's image
-	@"$(MODELYARD)" build . predict --tag "$(CONTAINER_NAME)-predict"
+	@"$(MODELYARD)" build . predict --tag "$(strip $(CONTAINER_NAME))-predict"
 predict-all:      ## all: build, serve every model on PORT, return when all are ready
-	@"$(MODELYARD)" serve . --tag "$(CONTAINER_NAME)-predict" --name "$(CONTAINER_NAME)" --host "$(HOST)" --port "$(PORT)"
+	@"$(MODELYARD)" serve . --tag "$(strip $(CONTAINER_NAME))-predict" --name "$(strip $(CONTAINER_NAME))" --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 test-all:         ## all: send every model its test instances
-	@"$(MODELYARD)" test . --host "$(HOST)" --port "$(PORT)"
+	@"$(MODELYARD)" test . --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 logs:             ## all: follow the daemon's log
-	@"$(MODELYARD)" logs -f "$(CONTAINER_NAME)"
+	@"$(MODELYARD)" logs -f "$(strip $(CONTAINER_NAME))"
 stop:             ## all: stop the daemon
-	@"$(MODELYARD)" stop "$(CONTAINER_NAME)"
+	@"$(MODELYARD)" stop "$(strip $(CONTAINER_NAME))"
 
 else
 
 .PHONY: data train-all generate check-generated build-all predict-all test-all logs stop
 data:             ## project: get the project's data into data/
-	@"$(MODELYARD)" data . $(if $(dataSource),--source "$(dataSource)")
+	@"$(MODELYARD)" data . $(if $(dataSource),--source "$(strip $(dataSource))")
 train-all:        ## project: train every model
 	@"$(MODELYARD)" train .
 generate:         ## project: write all/ from the model directories

@@ -2,9 +2,10 @@
 
 import json
 import re
+import secrets
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import pytest
 from modelyard.engines.local.processes import start_time
 from modelyard.workspace import ModelDirectory
 from tests.conftest import write_files
-from tests.integration.tiny_workspace import Tiny, free_port, interrupt, tiny_workspace, wait_for
+from tests.integration.tiny_workspace import Tiny, free_port, interrupt, runs, tiny_workspace, wait_for
 
 pytestmark = pytest.mark.integration
 
@@ -69,36 +70,22 @@ def leftovers(tiny: Tiny) -> list[str]:
     return sorted(map(str, found))
 
 
-def started(tiny: Tiny, name: str) -> Callable[[], bool]:
-    """Whether a file that says that a stage is under way is there."""
-    return (tiny.home.parent / name).exists
-
-
-def pid_in(tiny: Tiny, name: str) -> int:
-    """The process that wrote its number into such a file."""
-    return int((tiny.home.parent / name).read_text())
-
-
-def waiting(tiny: Tiny, name: str) -> str:
-    """Lines of bash that say that a stage is under way, and go on for ever."""
-    mark = tiny.home.parent / name
-    return f"echo $$ > '{mark}.part'\nmv '{mark}.part' '{mark}'\nsleep 600\n"
+def unique_sleep() -> str:
+    """A command that goes on for ever, and is told from any other: a setup.sh sees none of this test's folders."""
+    return f"sleep 600.{secrets.randbelow(10**9)}"
 
 
 class TestInterruptions:
     @SIGNALS
     @pytest.mark.parametrize("stage", ["setup.sh", "assemble"])
     def test_build(self, tiny, model, number, to_group, code, stage):
-        mark = f"{stage}-{code}"
-        if stage == "setup.sh":
-            write_files(model.path, {"setup.sh": f"# {code}\n{waiting(tiny, mark)}"})
-        else:
-            write_files(model.path, {".s2i/bin/assemble": f"#!/bin/bash\n{waiting(tiny, mark)}"})
-        ended, output = interrupt(
-            tiny, ["modelyard", "build", str(model.path)], number, when=started(tiny, mark), to_group=to_group
-        )
+        sleep = unique_sleep()
+        script = {"setup.sh": "setup.sh", "assemble": ".s2i/bin/assemble"}[stage]
+        write_files(model.path, {script: f"#!/bin/bash\nexec {sleep}\n"})
+        command = ["modelyard", "build", str(model.path), "--run-setup"]
+        ended, output = interrupt(tiny, command, number, when=lambda: runs(sleep), to_group=to_group)
         assert ended == code, output
-        assert start_time(pid_in(tiny, mark)) is None
+        assert not runs(sleep)
         assert leftovers(tiny) == []
         assert "Traceback" not in output
 
@@ -144,14 +131,13 @@ class TestInterruptions:
 
     @SIGNALS
     def test_an_edited_build_script_and_all_it_started(self, tiny, model, number, to_group, code):
-        mark = f"script-{code}"
-        write_files(model.path, {"setup.sh": f"# script {code}\n{waiting(tiny, mark)}"})
+        sleep = unique_sleep()
+        write_files(model.path, {"setup.sh": f"exec {sleep}\n"})
+        command = ["modelyard", "build", str(model.path), "--run-setup"]
         with build_script(tiny, EDITED.format(more="").replace("tuned", "daemon")):
-            ended, output = interrupt(
-                tiny, ["modelyard", "build", str(model.path)], number, when=started(tiny, mark), to_group=to_group
-            )
+            ended, output = interrupt(tiny, command, number, when=lambda: runs(sleep), to_group=to_group)
         assert ended == code, output
-        assert start_time(pid_in(tiny, mark)) is None
+        assert not runs(sleep)
         assert leftovers(tiny) == []
 
     @SIGNALS
@@ -176,11 +162,12 @@ class TestInterruptions:
         assert start_time(int(mark.read_text())) is None
 
     def test_a_make_target_too(self, tiny, model):
-        write_files(model.path, {"setup.sh": f"# make\n{waiting(tiny, 'make')}"})
-        command = ["make", "-C", str(model.path), "build-predict"]
-        ended, _ = interrupt(tiny, command, signal.SIGINT, when=started(tiny, "make"), to_group=True)
+        sleep = unique_sleep()
+        write_files(model.path, {"setup.sh": f"exec {sleep}\n"})
+        command = ["make", "-C", str(model.path), "build-predict", "SETUP=1"]
+        ended, _ = interrupt(tiny, command, signal.SIGINT, when=lambda: runs(sleep), to_group=True)
         assert ended != 0
-        assert start_time(pid_in(tiny, "make")) is None
+        assert not runs(sleep)
         assert leftovers(tiny) == []
 
 
@@ -255,7 +242,7 @@ def app_of(tiny: Tiny, tag: str) -> Path:
 
 def test_two_builds_of_one_model_at_once_make_one_image(tiny, model):
     write_files(model.path, {"setup.sh": "# both\nsleep 0.5\n"})
-    command = ["modelyard", "build", str(model.path), "--json"]
+    command = ["modelyard", "build", str(model.path), "--json", "--run-setup"]
     options = {"cwd": tiny.workspace.root, "env": tiny.environ, "text": True}
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) for _ in range(2)]
     ended = [(*process.communicate(timeout=60), process.returncode) for process in both]

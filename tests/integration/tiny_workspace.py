@@ -171,6 +171,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def runs(command: str) -> bool:
+    """Whether a process with this command line runs."""
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return command in listed.splitlines()
+
+
 def wait_for(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
     """Poll until a condition holds."""
     deadline = time.monotonic() + seconds

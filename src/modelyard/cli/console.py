@@ -33,6 +33,8 @@ class ConsoleStep:
         elif self._status is not None and line.strip():
             from rich.markup import escape
 
+            if line.strip().startswith("warning: "):  # of what is said only once, nothing may be written over it
+                self._status.console.print(f"     {line.strip()}", markup=False, highlight=False, soft_wrap=True)
             width = max(20, self._status.console.width - len(self.text) - 8)
             self._status.update(f"{escape(self.text)} [dim]{escape(line.strip()[:width])}[/dim]")
 

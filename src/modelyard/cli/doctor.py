@@ -21,7 +21,7 @@ def doctor_command(settings: Settings, offline: bool, as_json: bool) -> int:
     """
     from modelyard.engines.local.home import Home
     from modelyard.network import trace_network_profile
-    from modelyard.pipeline.doctor import examine_machine, examine_workspace
+    from modelyard.pipeline.doctor import examine_machine, examine_setup, examine_workspace
     from modelyard.pipeline.network_check import examine_network
 
     findings = list(examine_machine(Home.from_environ(settings.environ).root, settings.environ))
@@ -29,6 +29,7 @@ def doctor_command(settings: Settings, offline: bool, as_json: bool) -> int:
         findings += examine_network(trace_network_profile(settings.environ), settings.environ)
     try:
         findings += examine_workspace(settings.workspace)
+        findings += examine_setup(settings.workspace, settings.environ)
     except WorkspaceError as error:
         click.echo(f"{error.message}: this machine only\n", err=True)
     if as_json:

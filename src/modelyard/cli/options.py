@@ -56,7 +56,7 @@ class Size(click.ParamType[int]):
 
 
 def limits_options(command: Command) -> Command:
-    """What a build must not do, as the command's `limits`: `--locked` and `--max-size`."""
+    """What a build must not do, and may, as the command's `limits`: `--locked`, `--max-size` and `--run-setup`."""
 
     @click.option(
         "--locked", is_flag=True, envvar="MODELYARD_LOCKED", help="Fail unless the requirements have fresh lock files."
@@ -64,11 +64,18 @@ def limits_options(command: Command) -> Command:
     @click.option(
         "--max-size", type=Size(), envvar="MODELYARD_MAX_SIZE", help="Fail where an image is larger: 500MB, 2GiB."
     )
+    @click.option(
+        "--run-setup",
+        "runs_setup",
+        is_flag=True,
+        envvar="MODELYARD_SETUP",
+        help="Show setup.sh and run it on this machine, where the engine has no container for it (local).",
+    )
     @wraps(command)
-    def limited(*arguments: Any, locked: bool, max_size: int | None, **options: Any) -> Any:
+    def limited(*arguments: Any, locked: bool, max_size: int | None, runs_setup: bool, **options: Any) -> Any:
         from modelyard.pipeline.building import Limits
 
-        return command(*arguments, limits=Limits(locked=locked, max_size=max_size), **options)
+        return command(*arguments, limits=Limits(locked=locked, max_size=max_size, runs_setup=runs_setup), **options)
 
     return limited  # type: ignore[return-value]
 

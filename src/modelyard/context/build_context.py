@@ -67,6 +67,8 @@ class BuildContext:
     """sha256 of everything in `upload/`: paths, the executable bit, content."""
     environments: tuple[ContextEnvironment, ...]
     """Where its models run: `default`, then the others by name."""
+    runs_setup: bool = False
+    """Whether the user lets setup.sh run on this machine, where no container is around the build."""
 
     @property
     def dependencies_digest(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelyard.errors import InputError, at
+from modelyard.runtime.text_lines import split_lines
 
 IGNORE_FILE = ".s2iignore"
 
@@ -37,7 +38,7 @@ def parse_ignore_rules(text: str, *, source: Path | str = IGNORE_FILE) -> Ignore
     [True, False, False]
     """
     rules = []
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(split_lines(text), start=1):
         line = raw.strip()
         if line and not line.startswith("#"):
             pattern = line.removeprefix("!").strip().removeprefix("./").strip("/")

@@ -1,11 +1,12 @@
 """A staging plan: which file goes where in the application source, decided before anything is written."""
 
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from modelyard.context.ignore import IgnoreRules
+from modelyard.context.ignore import IGNORE_FILE, IgnoreRules
 from modelyard.errors import InputError
 
 # Never staged, wherever they lie.
@@ -32,10 +33,8 @@ class Plan:
 
     def copy_tree(self, folder: Path, target: PurePosixPath, rules: IgnoreRules = IgnoreRules()) -> None:  # noqa: B008
         """Plan to copy what a folder holds, without what is never staged and what `rules` ignore."""
-        for path in walk_files(folder):
-            relative = PurePosixPath(path.relative_to(folder).as_posix())
-            if not rules.is_ignored(relative):
-                self.copy(path, target / relative)
+        for path in walk_files(folder, rules):
+            self.copy(path, target / path.relative_to(folder).as_posix())
 
     def write(self, target: PurePosixPath, text: str) -> None:
         """Plan to write a text, in place of a file that would be copied there."""
@@ -73,21 +72,44 @@ class Plan:
             path.write_text(text, encoding="utf-8")
 
 
-def walk_files(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder in sorted order, links followed; raise InputError for a link that leaves it."""
-    return _walk(folder, folder.resolve())
+def walk_files(folder: Path, rules: IgnoreRules = IgnoreRules()) -> Iterator[Path]:  # noqa: B008
+    """Yield the files of a folder that `rules` do not ignore, in sorted order, links followed.
+
+    Pipes, sockets and devices are no files. Raises InputError for a link that leaves the folder, and for a name that is
+    no UTF-8: no record, digest or answer could hold it.
+    """
+    return _walk(folder, folder, folder.resolve(), rules)
 
 
-def _walk(folder: Path, boundary: Path) -> Iterator[Path]:
+def _walk(folder: Path, root: Path, boundary: Path, rules: IgnoreRules) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.name in _JUNK or path.suffix in {".pyc", ".pyo"}:
             continue
+        if path.is_dir() and not path.is_symlink():
+            yield from _walk(path, root, boundary, rules)
+            continue
+        if rules.is_ignored(PurePosixPath(path.relative_to(root).as_posix())):
+            continue
+        _check_name(path, root)
         if path.is_symlink():
             _check_link(path, boundary)
         if path.is_dir():
-            yield from _walk(path, boundary)
+            yield from _walk(path, root, boundary, rules)
         elif path.is_file():
             yield path
+
+
+def _check_name(path: Path, root: Path) -> None:
+    relative = path.relative_to(root)
+    try:
+        str(relative).encode()
+    except UnicodeEncodeError:
+        shown = str(relative).encode(errors="surrogateescape").decode(errors="backslashreplace")
+        pattern = re.sub("[\udc80-\udcff]+", "*", str(relative))
+        raise InputError(
+            f"{root}/{shown}: a name that is no UTF-8 text",
+            hint=f"rename it, or leave it out by a line in {root / IGNORE_FILE}: {pattern}",
+        ) from None
 
 
 def _check_link(path: Path, boundary: Path) -> None:

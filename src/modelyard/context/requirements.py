@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modelyard.errors import InputError, at
+from modelyard.runtime.text_lines import split_lines
 
 # A file beside the requirements file would have to be staged with it, at a path that means the same there.
 _OTHER_FILE = re.compile(r"(-r|-c|-e|--requirement|--constraint|--editable)\b|\.{1,2}/|file:\.")
@@ -23,7 +24,7 @@ def requirement_lines(path: Path) -> Iterator[tuple[int, str]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})", hint="save the file as UTF-8") from None
     start, joined = 0, ""
-    for number, raw in enumerate(text.splitlines(), start=1):
+    for number, raw in enumerate(split_lines(text), start=1):
         start = start or number
         joined += re.sub(r"(^|\s+)#.*", "", raw).strip()
         if joined.endswith("\\"):

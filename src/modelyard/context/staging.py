@@ -19,7 +19,7 @@ from modelyard.runtime.application import (
     Model,
     format_application,
 )
-from modelyard.runtime.environment import format_environment
+from modelyard.runtime.environment import check_variables, format_environment
 from modelyard.runtime.groups import GROUPS
 from modelyard.runtime.pythons import PYTHON_VERSION_FILE
 from modelyard.runtime.routes import is_module_path
@@ -64,6 +64,7 @@ def stage_model(
         variant=variant,
         requirements=model.requirements(kind).relative_to(workspace.root).as_posix(),
     )
+    check_variables(model.environment)
     package = PurePosixPath(*model.package.split(".")) if model.package else ROOT
     plan = Plan()
     _plan_model(plan, model, package)
@@ -103,6 +104,7 @@ def stage_combined(
         variant=variant,
         requirements=(combined.path / REQUIREMENTS).relative_to(workspace.root).as_posix(),
     )
+    check_variables(combined.environment)
     plan = Plan()
     packages = {model: _combined_package(model) for model in combined.models}
     environments = _plan_environments(plan, combined)

@@ -4,13 +4,13 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from modelyard.context import BuildContext, stage_combined, stage_model
 from modelyard.context.lock import lock_path
-from modelyard.context.staging import REQUIREMENTS
+from modelyard.context.staging import REQUIREMENTS, SETUP
 from modelyard.engines.protocols import Engine, Image
 from modelyard.errors import BuildError, InputError, WorkspaceError
 from modelyard.house import house_root
@@ -30,10 +30,13 @@ _INSIDE = "MODELYARD_INSIDE_BUILD_SCRIPT"
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a build must not do: be of requirements without fresh locks, make an image of more than `max_size` bytes."""
+    """What a build must not do, and may: `max_size` is in bytes."""
 
     locked: bool = False
+    """Not be of requirements without fresh locks."""
     max_size: int | None = None
+    runs_setup: bool = False
+    """It may run setup.sh on this machine, where the engine has no container for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,7 @@ def build_image(request: BuildRequest, engine: Engine, reporter: Reporter) -> Im
 def build_staged(context: BuildContext, limits: Limits, *, tag: str, engine: Engine, reporter: Reporter) -> Image:
     """Build an image of a context that was staged before, and perhaps edited since, of its locks where it has some."""
     context = use_locks(context, engine, reporter, required=limits.locked)
+    context = replace(context, runs_setup=limits.runs_setup)
     build = engine.build if limits.max_size is None else partial(build_within, limits.max_size, engine=engine)
     with reporter.step(f"building {tag}") as step:
         image = build(context, tag=tag, on_output=step.output)
@@ -146,9 +150,15 @@ def describe_build(request: BuildRequest) -> list[str]:
             f"stage {len(files)} files as upload/src (digest {context.source_digest[:12]}):",
             *(f"  {path.relative_to(context.source)}" for path in files),
             f"assemble with {context.about.builder}, variant {request.variant}:",
+            *_describe_setup(context, request.limits),
             *_describe_environments(context),
             f"tag the image {request.image_tag}",
         ]
+
+
+def _describe_setup(context: BuildContext, limits: Limits) -> Iterator[str]:
+    if (context.source / SETUP).is_file():
+        yield "  run setup.sh" + ("" if limits.runs_setup else " (the embedded engine leaves it out without SETUP=1)")
 
 
 def _describe_environments(context: BuildContext) -> Iterator[str]:
@@ -174,6 +184,7 @@ def _run_build_script(request: BuildRequest, engine: Engine, output: OnOutput) -
         "VARIANT": request.variant,
         "MODELYARD_WITH_MODELS": str(int(request.with_models)),
         "MODELYARD_LOCKED": str(int(request.limits.locked)),
+        "MODELYARD_SETUP": str(int(request.limits.runs_setup)),
         "MODELYARD_MAX_SIZE": "" if request.limits.max_size is None else str(request.limits.max_size),
     }
     code = run_script(

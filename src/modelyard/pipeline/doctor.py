@@ -11,11 +11,13 @@ from typing import Literal
 
 from modelyard.engines import choose_engine
 from modelyard.engines.local.environments import find_uv
+from modelyard.engines.local.setup import WAYS_ON
 from modelyard.errors import ModelyardError
 from modelyard.pipeline.data import has_data_script
 from modelyard.pipeline.generating import check_combined
 from modelyard.pipeline.training import read_manifest
 from modelyard.probe import check_model
+from modelyard.probe.model import SETUP_FILE
 from modelyard.workspace import ModelDirectory, Workspace
 
 State = Literal["ok", "warning", "missing"]
@@ -53,6 +55,17 @@ def examine_workspace(workspace: Workspace) -> Iterator[Finding]:
         if has_data_script(workspace, project) and not any((workspace.projects_root / project / "data").glob("*")):
             yield Finding(state="warning", what=f"{project}: no data yet", fix=f"make -C projects/{project} data")
         yield _tried(f"{project}/all", partial(check_combined, workspace, workspace.projects_root / project))
+
+
+def examine_setup(workspace: Workspace, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Name every setup.sh that the engine leaves out, unless the user has settled that."""
+    if environ.get("MODELYARD_SKIP_SETUP") or choose_engine(None, environ).name != "local":
+        return
+    for model in workspace.all_model_directories():
+        if (model.path / SETUP_FILE).is_file():
+            yield Finding(
+                state="warning", what=f"{model.full_name}: setup.sh is not run by the embedded engine", fix=WAYS_ON
+            )
 
 
 def _examine_training(model: ModelDirectory) -> Finding:

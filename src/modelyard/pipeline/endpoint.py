@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
+from ipaddress import ip_address
 from typing import Any
 
 from modelyard.errors import EndpointError, InputError
@@ -64,7 +65,7 @@ class Endpoint:
 
         Raises ConnectionError, TimeoutError or HTTPException where there is no answer.
         """
-        connection = HTTPConnection(self.host, self.port, timeout=timeout)
+        connection = HTTPConnection(choose_loopback(self.host), self.port, timeout=timeout)
         try:
             headers = {"Content-Type": "application/json"} if body is not None else {}
             connection.request(method, path, body=body, headers=headers)
@@ -75,6 +76,21 @@ class Endpoint:
             return response.status, content.decode(errors="replace")
         finally:
             connection.close()
+
+
+def choose_loopback(host: str) -> str:
+    """Where to ask a daemon that listens at `host`: of an address that stands for every one, this machine's own.
+
+    >>> choose_loopback("0.0.0.0"), choose_loopback("0:0:0:0:0:0:0:0"), choose_loopback("10.0.0.7")
+    ('127.0.0.1', '::1', '10.0.0.7')
+    """
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "::1" if address.version == 6 else "127.0.0.1"
 
 
 def _parse_json(content: bytes) -> Any:

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from modelyard.engines.local.environments import find_uv
 from modelyard.network import CERTIFICATES, PROXIES, NetworkProfile, mask_credentials
 from modelyard.pipeline.doctor import Finding
+from modelyard.runtime.pythons import uv_environ
 from modelyard.runtime.scratch import scratch_folder
 
 _INDEXES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")
@@ -113,7 +114,13 @@ def _run(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> st
     """What a command says where it fails; nothing where it does not."""
     try:
         done = subprocess.run(
-            command, env=environ, cwd=folder, capture_output=True, text=True, check=False, timeout=4 * _PATIENCE
+            command,
+            env=uv_environ(environ),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=4 * _PATIENCE,
         )
     except subprocess.TimeoutExpired:
         return f"timed out after {4 * _PATIENCE} s"

@@ -13,7 +13,7 @@ from typing import Any
 from modelyard.engines.protocols import Container, ContainerSpec, Engine, Image, Mount
 from modelyard.errors import InputError, RunError
 from modelyard.pipeline.building import BuildRequest, build_image, describe_build
-from modelyard.pipeline.endpoint import Endpoint
+from modelyard.pipeline.endpoint import Endpoint, choose_loopback
 from modelyard.pipeline.reporter import OnOutput, Reporter
 from modelyard.pipeline.subject import choose_container_name, models_of
 from modelyard.runtime.application import check_default_route, load_routes
@@ -48,7 +48,7 @@ class ServeRequest:
     @property
     def endpoint(self) -> Endpoint:
         """Where it will answer."""
-        return Endpoint(host="127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host, port=self.port)
+        return Endpoint(host=choose_loopback(self.host), port=self.port)
 
 
 def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Container:

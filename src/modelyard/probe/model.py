@@ -9,6 +9,7 @@ from modelyard.probe.imports import ImportCheck
 from modelyard.probe.instances import read_instances
 from modelyard.probe.layout import layout_of_model
 from modelyard.requirements import RequirementLine, read_requirements
+from modelyard.runtime.environment import check_variables
 from modelyard.runtime.inspection import check_callable, describe_functions, find_functions, find_module
 from modelyard.workspace import Kind, ModelDirectory, Workspace, describe
 
@@ -24,7 +25,7 @@ def check_model(workspace: Workspace, model: ModelDirectory, *, kind: Kind | Non
 def probe_model(workspace: Workspace, model: ModelDirectory, *, kind: Kind | None = None) -> tuple[InputError, ...]:
     """Find everything that is wrong in a model directory; `kind` looks only at what that kind of image needs."""
     kinds = (kind,) if kind else KINDS
-    findings = [*_findings(lambda: model.package, lambda: read_setup(model, root=workspace.root))]
+    findings = [*_findings(lambda: _check_environment(model), lambda: read_setup(model, root=workspace.root))]
     findings += _findings(*(partial(read_model_requirements, model, one, root=workspace.root) for one in kinds))
     if "predict" in kinds:
         findings += _findings(lambda: read_instances(model))
@@ -34,6 +35,11 @@ def probe_model(workspace: Workspace, model: ModelDirectory, *, kind: Kind | Non
         check = ImportCheck(layout_of_model(workspace, model), workspace.root)
         findings += check.find_broken(model, find_entries(workspace, model, kinds))
     return tuple(findings)
+
+
+def _check_environment(model: ModelDirectory) -> None:
+    _ = model.package  # raises for modules that belong nowhere
+    check_variables(model.environment)
 
 
 def find_entries(workspace: Workspace, model: ModelDirectory, kinds: Sequence[Kind] = KINDS) -> tuple[str, ...]:

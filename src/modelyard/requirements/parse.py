@@ -9,6 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from modelyard.errors import InputError, at
+from modelyard.runtime.text_lines import split_lines
 
 # Options of a requirements file that hold for all of it, by their long form; the first takes one value a file.
 INDEX_OPTION = "--index-url"
@@ -71,7 +72,7 @@ def parse_requirements(text: str, *, source: str, origin: str = "") -> tuple[Req
     Raises InputError naming file and line for what is no requirement, and for one that names another file.
     """
     return tuple(
-        _parse_line(line, place=at(source, number), origin=origin) for number, line in _logical_lines(text.splitlines())
+        _parse_line(line, place=at(source, number), origin=origin) for number, line in _logical_lines(split_lines(text))
     )
 
 

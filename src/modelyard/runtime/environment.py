@@ -6,6 +6,10 @@ from pathlib import Path
 
 from modelyard.runtime.errors import InputError, at
 
+# By these a system finds programs, libraries and files: builder, daemon and scripts would be others than are there.
+OF_THE_SYSTEM = frozenset(
+    {"PATH", "HOME", "LD_PRELOAD", "LD_AUDIT", "PYTHONHOME", "BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "IFS"}
+)
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -63,6 +67,16 @@ def read_environment(path: Path) -> Environment:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not UTF-8 text (byte {error.start})", hint="save the file as UTF-8") from None
     return parse_environment(text, source=path)
+
+
+def check_variables(environment: Environment) -> None:
+    """Raise InputError for a variable that would keep the image's own programs from running, naming its line."""
+    for name in environment:
+        if name in OF_THE_SYSTEM:
+            raise InputError(
+                f"{environment.where(name)}: sets {name}, by which an image finds its own programs and files",
+                hint="leave it out, or set it for your code alone: os.environ in Python, or -e when it is run",
+            )
 
 
 def format_environment(values: Mapping[str, str]) -> str:

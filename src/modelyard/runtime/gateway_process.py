@@ -1,14 +1,27 @@
 """The gateway's process: gunicorn with the Flask app."""
 
+import logging
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 
 from modelyard.runtime.processes import NEVER, STEADY, Process, Site
+
+# By these the gateway's own programs would listen elsewhere, run another number of processes or say too much, against
+# the daemon's settings. They still reach the models' workers.
+_SERVER_SETTINGS = re.compile(r"(GUNICORN_|FLASK_|WERKZEUG_).*|WEB_CONCURRENCY|PYTHON(INSPECT|WARNINGS|STARTUP)")
+log = logging.getLogger(__name__)
+
+
+def without_server_settings(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that the gateway is started with: none that configures the programs it is made of."""
+    return {name: value for name, value in environ.items() if not _SERVER_SETTINGS.fullmatch(name)}
 
 
 class GatewayProcess(Process):
@@ -31,13 +44,17 @@ class GatewayProcess(Process):
 
     def start(self) -> None:
         """Start gunicorn on the listening socket."""
+        if self._started == NEVER and (kept := sorted(filter(_SERVER_SETTINGS.fullmatch, self._site.environ))):
+            log.warning("the gateway does not get %s: see GATEWAY_WORKERS, HOST, PORT and others", ", ".join(kept))
         read_end, self._lifeline = os.pipe()
-        environ = self._site.child_environ(
-            APP_ROOT=str(self._site.root),
-            MODELYARD_RUN_DIR=str(self._site.run_dir),
-            MODELYARD_LISTEN_FD=str(self._listener.fileno()),
-            MODELYARD_LIFELINE_FD=str(read_end),
-            MODELYARD_CLAN=self._site.clan,
+        environ = without_server_settings(
+            self._site.child_environ(
+                APP_ROOT=str(self._site.root),
+                MODELYARD_RUN_DIR=str(self._site.run_dir),
+                MODELYARD_LISTEN_FD=str(self._listener.fileno()),
+                MODELYARD_LIFELINE_FD=str(read_end),
+                MODELYARD_CLAN=self._site.clan,
+            )
         )
         try:
             self.popen = subprocess.Popen(

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard.runtime.errors import ModelyardError
-from modelyard.runtime.pythons import choose_target
+from modelyard.runtime.pythons import choose_target, uv_environ
 from modelyard.runtime.scratch import scratch_folder
+from modelyard.runtime.text_lines import split_lines
 from modelyard.runtime.variants import (
     choose_torch_backend,
     find_cpu_torch,
@@ -117,7 +118,7 @@ def read_names(requirements: Path) -> dict[str, list[int]]:
     """The distributions that a requirements file names, normalised, each with its lines."""
     names: dict[str, list[int]] = {}
     text = requirements.read_text(encoding="utf-8-sig") if requirements.is_file() else ""
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         match = _NAME.match(line.strip())
         if match:
             names.setdefault(normalise(match[0]), []).append(number)
@@ -139,7 +140,7 @@ def explain_failure(output: Sequence[str], requirements: Path, *, file: str) -> 
     said = {
         normalise(word.rstrip(".")) for line in output for word in _NAME.findall(re.sub(r"[=<>!~]=?\S*", " ", line))
     }
-    lines = [line.strip(" \\") for line in requirements.read_text(encoding="utf-8-sig").splitlines()]
+    lines = [line.strip(" \\") for line in split_lines(requirements.read_text(encoding="utf-8-sig"))]
     blamed = sorted(number for name, numbers in read_names(requirements).items() if name in said for number in numbers)
     blamed = blamed or [number for number, line in enumerate(lines, start=1) if _names_file(line, "\n".join(output))]
     about = "".join(f"\n  {file}:{number}: {lines[number - 1]}" for number in blamed)
@@ -186,7 +187,13 @@ def _run(command: Sequence[str], environ: Mapping[str, str]) -> tuple[list[str],
     last: deque[str] = deque(maxlen=_LAST_LINES)
     with _naming_uv(command):
         process = subprocess.Popen(
-            command, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env=uv_environ(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
     with process:
         for line in process.stdout or ():
@@ -200,7 +207,7 @@ def ask_uv(command: Sequence[str], environ: Mapping[str, str], *, cwd: Path | No
     with _naming_uv(command):
         done = subprocess.run(
             command,
-            env=environ,
+            env=uv_environ(environ),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

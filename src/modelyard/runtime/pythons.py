@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.runtime.errors import InputError, at
 from modelyard.runtime.groups import DEFAULT
+from modelyard.runtime.text_lines import split_lines
 
 PYTHON_VERSION_FILE = ".python-version"
 # What the worker that runs a model supports.
@@ -52,7 +53,8 @@ def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[
     if version is None or is_version(environ.get(TARGET) or read_full_version(default), version):
         return default
     command = [uv, "python", "find", "--system", "--no-project", "--no-python-downloads", version]
-    found = subprocess.run(command, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    own = uv_environ(environ)
+    found = subprocess.run(command, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if found.returncode or not found.stdout.strip():
         raise InputError(
             f"{asked}, which is not on this machine",
@@ -62,8 +64,17 @@ def find_python(version: str | None, *, default: str, uv: str, environ: Mapping[
     return found.stdout.strip()
 
 
+def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment to start uv with: it reads no pyproject.toml or uv.toml of the current folder, or above it.
+
+    What is installed may be shared by all who ask for the same, so only what they asked for decides. A file that
+    UV_CONFIG_FILE names is read: who says so means it.
+    """
+    return {**environ, "UV_NO_CONFIG": "1"}
+
+
 def _find_version(path: Path) -> tuple[int, str]:
-    for number, raw in enumerate(path.read_text(encoding="utf-8-sig", errors="replace").splitlines(), start=1):
+    for number, raw in enumerate(split_lines(path.read_text(encoding="utf-8-sig", errors="replace")), start=1):
         line = raw.partition("#")[0].strip()
         if line:
             return number, line

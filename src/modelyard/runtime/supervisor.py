@@ -282,9 +282,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 def bind(settings: Settings) -> socket.socket:
     """Listen at HOST and PORT; raise ListenError that says why it can't be done."""
     address = (settings.host, settings.port)
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    is_ipv6 = ":" in settings.host
+    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
     try:
-        return socket.create_server(address, family=family, backlog=2048)
+        # :: is every address, those of IPv4 as well
+        dual = is_ipv6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=2048, dualstack_ipv6=dual)
     except OSError as error:
         # Python adds the address to what the system says; a name that does not resolve has a number below 0.
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from modelyard.runtime.errors import InputError
 from modelyard.runtime.nearest import describe_choices
+from modelyard.runtime.text_lines import split_lines
 
 KEPT_FILE = "tokens.json"
 EVERY_ROUTE = "routes"
@@ -114,7 +115,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _read_lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8-sig").splitlines()  # some editors begin a file with a mark
+    return split_lines(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
 
 
 def _list_files(folder: Path) -> list[Path]:

@@ -22,6 +22,7 @@ from modelyard.engines.local.home import Home, measure_tree, remove_tree, write_
 from modelyard.engines.local.images import RECORD, LocalImages
 from modelyard.engines.local.lib import digest_runtime, install_runtime
 from modelyard.engines.local.process import inherit, run_command
+from modelyard.engines.local.setup import find_setup, warn_of_setup
 from modelyard.engines.protocols import Image, OnOutput
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
@@ -37,6 +38,8 @@ class LocalBuilder:
     def build(self, context: BuildContext, *, tag: str, on_output: OnOutput) -> Image:
         """Build `context` unless its image is there, and tag it."""
         tag = normalise_tag(tag)
+        for line in warn_of_setup(context, self.environ):
+            on_output(line)
         images = LocalImages(self.home)
         plans = plan_environments(context, self.environ)
         lib = digest_runtime()
@@ -122,6 +125,7 @@ def describe_image(
 ) -> dict[str, object]:
     """What image.json says."""
     environments = {plan.name: plan.key for plan in plans}
+    setup = {"io.modelyard.setup": "run" if context.runs_setup else "left out"} if find_setup(context) else {}
     return {
         "schema": 1,
         "kind": context.kind,
@@ -137,6 +141,7 @@ def describe_image(
             "io.modelyard.variant": context.about.variant,
             "io.modelyard.source-digest": context.source_digest,
             "io.modelyard.dependencies-digest": context.dependencies_digest,
+            **setup,
             **{f"io.modelyard.environment.{name}": key for name, key in environments.items()},
         },
         "size": measure_tree(folder) + sum(environment_size(home, key) for key in set(environments.values())),

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,20 +19,22 @@ from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.local.home import Home, measure_tree, read_record, remove_tree, write_record
 from modelyard.engines.local.lib import RUNTIME, digest_runtime, install_runtime
 from modelyard.engines.local.process import inherit, run_command
+from modelyard.engines.local.setup import find_setup, name_setup, run_setup
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
 from modelyard.network import read_network_profile
+from modelyard.runtime.application import DEFAULT_ENVIRONMENT
 from modelyard.runtime.pythons import find_python
 from modelyard.runtime.variants import ARGUMENTS
 
 MARKER = "environment.json"
-RECIPE = ("assemble.py", "groups.py", "installation.py", "pythons.py", "variants.py")
+RECIPE = ("assemble.py", "groups.py", "installation.py", "pythons.py", "text_lines.py", "variants.py")
 _NEEDS_ROOT = re.compile(r"^\s*(sudo|apt|apt-get|yum|dnf|microdnf|apk|zypper|pacman)\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentPlan:
-    """An environment that an image needs: `source` holds its requirements.txt and perhaps setup.sh, .python-version."""
+    """An environment that an image needs: `source` holds its requirements.txt and perhaps .python-version."""
 
     name: str
     owner: str
@@ -46,6 +48,10 @@ class EnvironmentPlan:
     requirements_file: str
     python: str
     """What describes the interpreter that it is made of."""
+    setup: Path | None = None
+    """The setup.sh to run before."""
+    setup_name: str = ""
+    """What that is called in the workspace."""
 
 
 def plan_environments(context: BuildContext, environ: Mapping[str, str]) -> tuple[EnvironmentPlan, ...]:
@@ -53,10 +59,14 @@ def plan_environments(context: BuildContext, environ: Mapping[str, str]) -> tupl
     script = context.scripts / "assemble"
     recipe = [script.read_bytes(), *((RUNTIME / name).read_bytes() for name in RECIPE)]
     arguments = {name: context.arguments.get(name, "") for name in ARGUMENTS}
+    setup = find_setup(context)
+    # What was made with it and what without are never taken for one another.
+    did = [] if setup is None else ["setup.sh ran" if context.runs_setup else "setup.sh was left out"]
 
-    def plan(environment: ContextEnvironment, owner: str) -> EnvironmentPlan:
+    def plan(environment: ContextEnvironment, owner: str, did: Sequence[str]) -> EnvironmentPlan:
         python = describe_python(environ) if environment.python is None else find_own_python(environment, environ)
-        parts = [*recipe, *map(str.encode, [python, *arguments.values(), environment.digest])]
+        parts = [*recipe, *map(str.encode, [python, *arguments.values(), environment.digest, *did])]
+        runs_setup = setup is not None and context.runs_setup and environment.name == DEFAULT_ENVIRONMENT
         return EnvironmentPlan(
             name=environment.name,
             owner=owner,
@@ -67,9 +77,11 @@ def plan_environments(context: BuildContext, environ: Mapping[str, str]) -> tupl
             requirements=environment.requirements,
             requirements_file=environment.requirements_file,
             python=python,
+            setup=setup if runs_setup else None,
+            setup_name=name_setup(context),
         )
 
-    plans = [plan(environment, context.name) for environment in context.environments]
+    plans = [plan(environment, context.name, did) for environment in context.environments]
     gateway = context.about.builder / "requirements.txt"
     if gateway.is_file():
         owner = f"builders/{context.about.builder.name}"
@@ -82,7 +94,7 @@ def plan_environments(context: BuildContext, environ: Mapping[str, str]) -> tupl
             requirements_file=f"{owner}/requirements.txt",
             digest=digest_parts(map(str.encode, lines)),
         )
-        plans.append(plan(server, owner))
+        plans.append(plan(server, owner, []))
     return tuple(plans)
 
 
@@ -205,7 +217,11 @@ def find_uv(environ: Mapping[str, str]) -> str:
 def _assemble(
     plan: EnvironmentPlan, folder: Path, lib: Path, environ: Mapping[str, str], on_output: OnOutput, lock: int
 ) -> None:
-    skips_setup = bool(environ.get("MODELYARD_SKIP_SETUP"))
+    if plan.setup is not None:
+        code, last = run_setup(plan.setup, name=plan.setup_name, environ=environ, on_output=on_output, locks=[lock])
+        if code:
+            last = [*last, f"error: setup.sh failed with exit code {code}"]
+            raise explain_build_failure(plan.owner, code, last, hint=_root_hint(plan.setup, last))
     variables = {
         # Most modules of a large package are never imported, and the first import compiles those that are.
         "UV_COMPILE_BYTECODE": "0",
@@ -218,14 +234,14 @@ def _assemble(
         "PYTHONPATH": str(lib),
         "MODELYARD_ENVIRONMENTS": str(folder),
         "MODELYARD_PYTHON": environ.get("MODELYARD_PYTHON") or sys.executable,
-        "MODELYARD_STAGES": "requirements" if skips_setup else "setup requirements",
+        "MODELYARD_STAGES": "requirements",
         "MODELYARD_GROUPS": "default",  # each has a folder, a key and an assemble of its own
         "MODELYARD_REQUIREMENTS_FILE": plan.requirements_file,
         "UV": find_uv(environ),
     }
     code, last = run_command(plan.command, environ=variables, on_output=on_output, locks=[lock])
     if code:
-        raise explain_build_failure(plan.owner, code, last, hint=_root_hint(plan.source / "setup.sh", last))
+        raise explain_build_failure(plan.owner, code, last)
 
 
 def _root_hint(script: Path, last: list[str]) -> str | None:
@@ -234,6 +250,6 @@ def _root_hint(script: Path, last: list[str]) -> str | None:
         return None
     return (
         "setup.sh installs native packages, which needs root, and the local engine runs it on this machine as you. "
-        "Install them yourself (sudo bash setup.sh) and build again with MODELYARD_SKIP_SETUP=1, or use an engine with "
-        "containers"
+        "Install them yourself and build again without SETUP=1 (MODELYARD_SKIP_SETUP=1: without a warning), or use an "
+        "engine with containers"
     )

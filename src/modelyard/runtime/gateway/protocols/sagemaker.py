@@ -28,6 +28,7 @@ from modelyard.runtime.gateway.protocols.protocol import (
     answer_json,
     in_json,
 )
+from modelyard.runtime.text_lines import split_lines
 
 TARGET = "X-Amzn-SageMaker-Target-Model"
 JSON_LINES = "application/jsonlines"
@@ -79,7 +80,7 @@ def encode_json_lines(answer: Any) -> str:
 def decode_json_lines(text: str) -> list[Any]:
     """One instance a line; raise Problem 400 naming the line that is no JSON."""
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(split_lines(text), start=1):
         try:
             if line.strip():
                 rows.append(json.loads(line))
