@@ -265,9 +265,9 @@ def _config(settings: Settings, source: str, builder_image: str, tag: str, flags
 
 
 def _environment(settings: Settings, variables: tuple[str, ...], file: str | None) -> dict[str, str]:
-    from modelyard.runtime.environment import read_environment
+    from modelyard.s2i.environment import read_variables
 
-    written = dict(read_environment(settings.path(file))) if file else {}
+    written = read_variables(settings.path(file)) if file else {}
     return {**written, **_pairs("-e", variables)}
 
 

@@ -46,10 +46,16 @@ def parse_ignore_rules(text: str, *, source: Path | str = IGNORE_FILE) -> Ignore
     return IgnoreRules(tuple(rules))
 
 
-def read_ignore_rules(folder: Path) -> IgnoreRules:
-    """Read the ignore file of a folder; no rules where there is none."""
+def read_ignore_rules(folder: Path, *, name: str = "") -> IgnoreRules:
+    """Read the ignore file of a folder, `name` to its user; no rules where there is none."""
     path = folder / IGNORE_FILE
-    return parse_ignore_rules(path.read_text(encoding="utf-8-sig"), source=path) if path.is_file() else IgnoreRules()
+    if not path.is_file():
+        return IgnoreRules()
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name or path}: not UTF-8 text (byte {error.start})", hint="save it as UTF-8") from None
+    return parse_ignore_rules(text, source=name or path)
 
 
 def _compile(pattern: str, *, place: str) -> re.Pattern[str]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modelyard.engines.docker.client import Client
@@ -14,17 +14,24 @@ from modelyard.engines.docker.workshop import Folder, Workshop, open_workshop
 from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
-from modelyard.runtime.environment import read_environment
 from modelyard.s2i.artifacts import restore_artifacts
-from modelyard.s2i.builder import ASSEMBLE_RUNTIME_USER, ASSEMBLE_USER, BuilderImage, find_uid, open_builder
+from modelyard.s2i.builder import (
+    ASSEMBLE_RUNTIME_USER,
+    ASSEMBLE_USER,
+    SCRIPTS_URL,
+    BuilderImage,
+    find_uid,
+    open_builder,
+)
 from modelyard.s2i.config import BuildConfig
+from modelyard.s2i.environment import read_variables
 from modelyard.s2i.injection import Injections, inject
 from modelyard.s2i.items import split_items
 from modelyard.s2i.labels import result_labels
 from modelyard.s2i.metadata import read_metadata
 from modelyard.s2i.onbuild import build_onbuild
 from modelyard.s2i.runtime_image import build_runtime_image
-from modelyard.s2i.scripts import Scripts, find_scripts
+from modelyard.s2i.scripts import REQUIRED, Scripts, find_scripts
 from modelyard.s2i.source import Fetched, fetch_source
 from modelyard.s2i.users import AllowedUids, find_users
 
@@ -75,9 +82,7 @@ def build(
     """Build and tag; return the image's id. `folder` is for temporary files, `directory` what paths are relative to."""
     prepared = prepare(client, config, folder, on_output, directory=directory)
     if prepared.builder.onbuild:
-        image = build_onbuild(
-            client, prepared.builder, prepared.fetched.root, prepared.environment, prepared.labels, on_output
-        )
+        image = build_onbuild(client, prepared, on_output)
     elif prepared.runtime is not None:
         with assembled(client, prepared, profile, on_output) as workshop:
             image = build_runtime_image(client, prepared, prepared.runtime, workshop, on_output)
@@ -107,19 +112,18 @@ def prepare(client: Client, config: BuildConfig, folder: Path, on_output: OnOutp
         folder / "upload" / "scripts",
         url=config.scripts_url,
         source=fetched.root,
+        source_name=fetched.name,
         image_url=builder.scripts_url,
+        builder=builder.reference,
         destination=destination,
         directory=directory,
     )
     if builder.onbuild and config.block_onbuild:
         raise InputError(f"{builder.reference} has ONBUILD instructions, which --block-onbuild forbids")
-    if not builder.onbuild and not {"assemble", "run"} <= scripts.paths.keys():
-        raise InputError(
-            f"{builder.reference}: no label io.openshift.s2i.scripts-url, so it is no builder image",
-            hint="name a builder image, or say where the scripts are: --scripts-url image:///usr/libexec/s2i",
-        )
+    if not builder.onbuild:
+        check_scripts(builder, scripts)
     written = fetched.root / ".s2i" / "environment"
-    environment = {**(read_environment(written) if written.is_file() else {}), **config.environment}
+    own = read_variables(written, name=f"{fetched.name}/.s2i/environment") if written.is_file() else {}
     injections = Injections.parse(
         config.injections, directory=directory, workdir=builder.config.get("WorkingDir") or "/"
     )
@@ -131,7 +135,7 @@ def prepare(client: Client, config: BuildConfig, folder: Path, on_output: OnOutp
         fetched=fetched,
         scripts=scripts,
         destination=destination,
-        environment=environment,
+        environment={**own, **config.environment},
         labels=result_labels(config, fetched, builder),
         runtime=runtime,
     )
@@ -153,6 +157,33 @@ def check_users(prepared: Prepared) -> None:
         allowed.check(prepared.runtime_user, f"the user of assemble-runtime in {runtime.reference}")
 
 
+def check_scripts(builder: BuilderImage, scripts: Scripts) -> None:
+    """Raise InputError where a script that every build needs is nowhere."""
+    missing = sorted(REQUIRED - scripts.paths.keys())
+    if missing and not builder.scripts_url:
+        raise InputError(
+            f"{builder.reference}: no label io.openshift.s2i.scripts-url, so it is no builder image",
+            hint="name a builder image, or say where the scripts are: --scripts-url image:///usr/libexec/s2i",
+        )
+    if missing:
+        raise InputError(
+            f"there is no {' and no '.join(missing)}, neither in .s2i/bin nor at {builder.scripts_url}, "
+            f"which is the label {SCRIPTS_URL} of {builder.reference}",
+            hint="write them into .s2i/bin, or say where they are: --scripts-url",
+        )
+
+
+def check_image_scripts(workshop: Workshop, prepared: Prepared) -> None:
+    """Raise InputError where a flag or label names a folder for scripts that the image has not."""
+    folder = PurePosixPath(prepared.scripts["assemble"]).parent
+    if "assemble" not in prepared.scripts.uploaded and workshop.find_folder(folder) is None:
+        said_by = "--scripts-url" if prepared.config.scripts_url else f"its label {SCRIPTS_URL}"
+        raise InputError(
+            f"{prepared.builder.reference} has no folder {folder}, where {said_by} says that its scripts are",
+            hint="correct the path, such as image:///usr/libexec/s2i",
+        )
+
+
 @contextmanager
 def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_output: OnOutput) -> Iterator[Workshop]:
     """A container of the builder in which assemble has run; raise BuildError with its exit code where it failed."""
@@ -168,6 +199,7 @@ def assembled(client: Client, prepared: Prepared, profile: ContainerProfile, on_
         user=prepared.idle_user,
         **options,
     ) as workshop:
+        check_image_scripts(workshop, prepared)
         uid = find_uid(workshop, prepared.user)
         upload(workshop, prepared, uid)
         if config.incremental:

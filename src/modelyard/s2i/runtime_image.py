@@ -88,7 +88,8 @@ def _bring_scripts(
     prepared: "Prepared", runtime: BuilderImage, assembled: Workshop, workshop: Workshop, on_output: OnOutput
 ) -> str:
     """Run assemble-runtime, brought from outside or the runtime image's own; return the path of `run` there."""
-    own = runtime.scripts_url.removeprefix("image://").rstrip("/")
+    url = runtime.scripts_url
+    own = url.removeprefix("image://").rstrip("/") if url.startswith("image://") else ""
     scripts = prepared.scripts
     for name in ("assemble-runtime", "run"):
         if name in scripts.uploaded:

@@ -11,8 +11,9 @@ from modelyard.s2i.callback import check_callback
 from modelyard.s2i.config import BuildConfig, load_config, save_config
 from modelyard.s2i.create import create_builder
 from modelyard.s2i.dockerfile import write_dockerfile
+from modelyard.s2i.environment import parse_variables, read_variables
 from modelyard.s2i.injection import Injections
-from modelyard.s2i.labels import read_labels, result_labels
+from modelyard.s2i.labels import LOCATION, read_labels, result_labels
 from modelyard.s2i.onbuild import guess_entry_point
 from modelyard.s2i.runtime_image import parse_artifacts
 from modelyard.s2i.scripts import find_scripts
@@ -83,6 +84,32 @@ class TestSource:
         assert (found.root / "outside").readlink() == Path("/etc/passwd")
         assert (found.root / "inside").readlink() == Path("a.txt")
 
+    @pytest.mark.parametrize(
+        ("text", "label"),
+        [
+            ("src", "{tmp}/src"),
+            ("./sub/../src", "{tmp}/src"),
+            ("file://src", "file://{tmp}/src"),
+            ("a#b", "{tmp}/a#b"),
+            ("file://a%23b", "file://{tmp}/a%23b"),
+        ],
+    )
+    def test_location_is_absolute_and_leads_there_again(self, source, tmp_path, text, label):
+        (tmp_path / "a#b").mkdir()
+        (tmp_path / "sub").mkdir()
+        written = fetch_source(config(source=text), tmp_path / "work", directory=tmp_path).labels[LOCATION]
+        assert written == label.format(tmp=tmp_path)
+        again = fetch_source(config(source=written), tmp_path / "again", directory=Path("/"))
+        assert again.labels[LOCATION] == written
+
+    def test_files_of_the_source_are_named_as_their_user_does(self, source, tmp_path):
+        (source / "sub" / "outside").symlink_to("/etc/passwd")
+        with pytest.raises(InputError, match=f"^{source}/sub/outside: a link"):
+            fetch_source(config(context_dir="sub"), tmp_path / "1", directory=tmp_path)
+        (source / ".s2iignore").write_bytes(b"\xff")
+        with pytest.raises(InputError, match=f"^{source}/.s2iignore: not UTF-8"):
+            fetch_source(config(), tmp_path / "2", directory=tmp_path)
+
     def test_ref_of_what_is_no_repository(self, source, tmp_path):
         with pytest.raises(InputError, match="no git repository"):
             fetch_source(config(ref="v1"), tmp_path / "work", directory=tmp_path)
@@ -126,6 +153,82 @@ class TestScripts:
             self.find(tmp_path, source, "")
         with pytest.raises(InputError, match="ftp:// is not understood"):
             self.find(tmp_path, source, "ftp://x/y")
+
+    @pytest.mark.parametrize(
+        ("url", "words"),
+        [
+            ("file://nowhere", "--scripts-url 'file://nowhere': there is none of assemble, run"),
+            ("scirpts", "--scripts-url 'scirpts': there is none of assemble, run"),
+            ("image://usr/libexec/s2i", "the path in the image is not absolute"),
+            ("image:/usr/libexec/s2i", "the path in the image is not absolute"),
+            ("http://127.0.0.1:1/bin", "--scripts-url 'http://127.0.0.1:1/bin': assemble: .*refused"),
+        ],
+    )
+    def test_mistyped_url_is_an_error(self, source, tmp_path, url, words):
+        with pytest.raises(InputError, match=words):
+            self.find(tmp_path, source, url)
+
+    def test_label_may_lead_to_a_folder_of_this_machine(self, source, tmp_path):
+        (tmp_path / "of label").mkdir()
+        (tmp_path / "of label" / "run").write_text("# of the label\n")
+        scripts = find_scripts(
+            tmp_path / "scripts",
+            url="",
+            source=source,
+            image_url=f"file://{tmp_path}/of%20label",
+            destination="/d",
+            directory=tmp_path,
+        )
+        assert dict(scripts.paths) == {"run": "/d/scripts/run"}
+
+    def test_label_that_answers_nothing_is_an_error_where_its_scripts_are_needed(self, source, tmp_path):
+        def find(folder: str) -> dict[str, str]:
+            url = "http://127.0.0.1:1/bin"
+            scripts = find_scripts(
+                tmp_path / folder, url="", source=source, image_url=url, destination="/d", directory=tmp_path
+            )
+            return dict(scripts.paths)
+
+        with pytest.raises(InputError, match=r"its label io.openshift.s2i.scripts-url 'http://127.0.0.1:1/bin'"):
+            find("1")
+        (source / ".s2i" / "bin").mkdir(parents=True)
+        for name in ("run", "assemble"):
+            (source / ".s2i" / "bin" / name).write_text("#\n")
+        assert find("2") == {"run": "/d/scripts/run", "assemble": "/d/scripts/assemble"}
+
+    def test_errors_name_the_users_file(self, source, tmp_path):
+        (source / ".s2i" / "bin").mkdir(parents=True)
+        (source / ".s2i" / "bin" / "run").write_bytes(b"#!/bin/bash\r\n")
+        fetched = fetch_source(config(), tmp_path / "work", directory=tmp_path)
+        with pytest.raises(InputError, match=f"^{source}/.s2i/bin/run: Windows line ends"):
+            find_scripts(
+                tmp_path / "scripts",
+                url="",
+                source=fetched.root,
+                source_name=fetched.name,
+                image_url="image:///i",
+                destination="/d",
+                directory=tmp_path,
+            )
+
+
+class TestEnvironment:
+    def test_lines_that_set_nothing_and_names_set_twice_are_as_upstream(self):
+        text = "\ufeff# A=0\n// A=0\nA=1\r\nno variable\n\n = x\nspring.profiles.active=x\nA = 2=3, 4 "
+        assert parse_variables(text, source="f") == {"A": "2=3, 4", "spring.profiles.active": "x"}
+
+    @pytest.mark.parametrize(
+        ("text", "words"),
+        [("A=1\nexport B=2\n", "mine:2: 'export B' is no name"), ("A=\0", "mine:1: the value of A holds a NUL")],
+    )
+    def test_what_no_image_can_hold_is_an_error_with_its_line(self, text, words):
+        with pytest.raises(InputError, match=words):
+            parse_variables(text, source="mine")
+
+    def test_copy_of_a_file_is_named_as_its_original(self, tmp_path):
+        (tmp_path / "copy").write_bytes(b"A=\xff")
+        with pytest.raises(InputError, match=r"^mine: not UTF-8 text \(byte 2\)"):
+            read_variables(tmp_path / "copy", name="mine")
 
 
 class TestLabels:

@@ -24,7 +24,12 @@ def quote_value(key: str, value: str) -> str:
     return '"' + re.sub(r'(["\\$])', r"\\\1", value) + '"'
 
 
+def is_name(text: str) -> bool:
+    """Whether a variable or label may be called so."""
+    return _KEY.fullmatch(text) is not None
+
+
 def _checked(instruction: str, key: str) -> str:
-    if not _KEY.fullmatch(key):
+    if not is_name(key):
         raise InputError(f"{key!r} is no name for {instruction}", hint="use letters, digits, '_', '.', '/' and '-'")
     return key
