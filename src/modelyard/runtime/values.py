@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from modelyard.runtime.failures import say
-from modelyard.runtime.primitives import Decoder, Encoder
+from modelyard.runtime.primitives import Decoder, Encoder, dump_json
+from modelyard.runtime.tables import take_fields, take_labelled, take_records
+from modelyard.runtime.times import convert_dates, convert_durations, format_timedelta
 
 _MISSING = frozenset({"NAType", "NaTType"})
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+_AS_TEXT = frozenset({"Period", "Interval"})
 _MAX_DEPTH = 200
 
 
@@ -36,7 +45,8 @@ def from_json_bytes(data: bytes) -> Any:
 def to_json_bytes(value: Any) -> bytes:
     """Encode a function's result as JSON; NaN and infinity become null.
 
-    Arrays, series and tensors become lists, data frames lists of records, dates ISO strings.
+    Arrays, series and tensors become lists, data frames lists of records, dates and durations ISO strings: the form of
+    each is in docs/reference/daemon.md.
 
     >>> to_json_bytes({"probability": [0.25, float("nan")]})
     b'{"probability":[0.25,null]}'
@@ -44,6 +54,7 @@ def to_json_bytes(value: Any) -> bytes:
     Raises NotJSONError, and nothing else, naming the place (`$.labels[2]`) and the type of what JSON can't hold.
     """
     try:
+        _check_keys(value)
         return _ENCODER.encode(value).encode()
     except Exception:
         # NaN, an unusual key, or no JSON at all: the slow way converts it, or says where it can't.
@@ -70,7 +81,9 @@ def _to_plain(value: Any, depth: int = 0) -> Any:
         _check_digits(value)
         return value
     if isinstance(value, dict):
-        return {_to_key(key): _to_plain_inside(item, f".{key}", depth + 1) for key, item in value.items()}
+        keys = [_to_key(key) for key in value]
+        _check_unique(keys)
+        return {key: _to_plain_inside(item, f".{key}", depth + 1) for key, item in zip(keys, value.values())}
     if isinstance(value, (list, tuple)):
         return [_to_plain_inside(item, f"[{position}]", depth + 1) for position, item in enumerate(value)]
     return _to_plain(_convert(value), depth + 1)
@@ -87,14 +100,44 @@ def _to_plain_inside(value: Any, place: str, depth: int) -> Any:
 
 
 def _to_key(key: Any) -> str | int | float | bool | None:
-    if hasattr(key, "dtype") and hasattr(key, "tolist"):
-        key = key.tolist()
+    """A key as JSON can write it: a number is text there, and so is a date."""
     if isinstance(key, float) and key - key != 0:
         return str(key)
     if key is None or isinstance(key, (str, int, float)):
         _check_digits(key)
         return key
+    try:
+        plain = _convert(key)
+    except NotJSONError:
+        plain = ()
+    if plain is None or isinstance(plain, (str, int, float)):
+        return _to_key(plain)
     raise NotJSONError(f"has the key {key!r} ({_name(key)}): keys must be strings or numbers")
+
+
+def _check_unique(keys: Iterable[Any]) -> None:
+    """Raise NotJSONError for two keys that are the same text in JSON: a client would find one of them."""
+    seen: dict[str, Any] = {}
+    for key in keys:
+        text = key if isinstance(key, str) else dump_json(key)
+        if text in seen:
+            raise NotJSONError(f"has two keys that are {dump_json(text)} in JSON: {seen[text]!r} and {key!r}")
+        seen[text] = key
+
+
+def _check_keys(value: Any) -> None:
+    """Raise TypeError where keys inside are no strings, for these may be the same in JSON."""
+    if isinstance(value, dict):
+        if not set(map(type, value)) <= {str}:
+            raise TypeError("a key is no string")
+        items: Iterable[Any] = value.values()
+    elif isinstance(value, (list, tuple)):
+        items = value
+    else:
+        return
+    if not set(map(type, items)) <= _PLAIN:
+        for item in items:
+            _check_keys(item)
 
 
 def _check_digits(value: Any) -> None:
@@ -105,17 +148,44 @@ def _check_digits(value: Any) -> None:
 
 def _convert(value: Any) -> Any:
     """Make one foreign value plain on the outside; what it holds is converted in its turn."""
-    if type(value).__name__ in _MISSING:
+    kind = type(value).__name__
+    if kind in _MISSING:
         return None
-    if hasattr(value, "columns") and hasattr(value, "to_dict"):
-        return value.to_dict(orient="records")
-    if str(getattr(value, "dtype", "")) == "datetime64[ns]":
-        value = value.astype("datetime64[us]")  # of nanoseconds, numpy makes plain integers
+    if isinstance(value, timedelta):
+        return format_timedelta(value)
+    if isinstance(value, (Decimal, Fraction)) or kind in _AS_TEXT:
+        return str(value) if value == value else None
+    if hasattr(value, "to_dict") and hasattr(value, "index"):
+        return take_records(value) if hasattr(value, "columns") else take_labelled(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if hasattr(value, "tolist"):
-        return value.tolist()
+        return _convert_array(value)
     if hasattr(value, "isoformat"):
         return value.isoformat()
     raise NotJSONError(f"is a {_name(value)}, which JSON can't hold")
+
+
+def _convert_array(value: Any) -> Any:
+    """Make an array or one of its elements plain; of some dates and durations, numpy itself makes bare numbers."""
+    dtype: Any = getattr(value, "dtype", None)
+    if getattr(dtype, "names", None):
+        return take_fields(value)
+    of_numpy = type(value).__module__.startswith("numpy") and dtype is not None
+    if of_numpy and dtype.kind in "mM":
+        return convert_dates(value) if dtype.kind == "M" else convert_durations(value)
+    plain = value.tolist()
+    if type(plain) is not type(value):
+        return plain
+    if of_numpy and dtype.kind == "f":
+        return float(value)  # of a long double, numpy makes nothing else
+    raise NotJSONError(f"is a {_name(value)}, which JSON can't hold")
+
+
+def _convert_checked(value: Any) -> Any:
+    plain = _convert(value)
+    _check_keys(plain)
+    return plain
 
 
 def _name(value: Any) -> str:
@@ -128,5 +198,5 @@ def _refuse_constant(name: str) -> None:
 
 
 # Made once: json.dumps and json.loads with options make one for each call.
-_ENCODER = Encoder(allow_nan=False, separators=(",", ":"), default=_convert)
+_ENCODER = Encoder(allow_nan=False, separators=(",", ":"), default=_convert_checked)
 _DECODER = Decoder(parse_constant=_refuse_constant)

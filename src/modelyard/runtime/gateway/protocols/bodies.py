@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,10 @@ def take_object(request: Request) -> dict[str, Any]:
 
 
 def make_records(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[dict[str, Any]]:
-    """Rows as objects, each with all names; raise Problem 400 where these would take more than the rows by far."""
+    """Rows as objects, each with all names; raise Problem 400 where one is there twice, or they are too long by far."""
+    if len(set(names)) < len(names):
+        twin = Counter(names).most_common(1)[0][0]
+        raise Problem(400, f"more than one column is named {twin!r}: an object holds one of them")
     if sum(map(len, names)) * len(rows) > _MAX_NAMES:
         raise Problem(400, f"the names are too long for {len(rows)} rows: shorten them, or send fewer rows")
     return [dict(zip(names, row, strict=True)) for row in rows]
