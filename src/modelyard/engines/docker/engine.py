@@ -26,7 +26,10 @@ from modelyard.engines.docker.measuring import measure_image
 from modelyard.engines.docker.one_container import build_in_one, builds_in_one, one_container_key, plan_one
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.pruning import prune
+from modelyard.engines.docker.publishing import push_image
 from modelyard.engines.docker.sockets import Socket, require_socket
+from modelyard.engines.oci.address import Address
+from modelyard.engines.oci.credentials import Credential
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.network import read_network_profile
@@ -80,6 +83,19 @@ class DockerEngine(DelegatingEngine):
         image = self._images.find(reference)
         self.check_unused(image, reference)
         return self._images.remove(image, reference)
+
+    def publish(
+        self,
+        reference: str,
+        address: Address,
+        credential: Credential | None,
+        *,
+        insecure: bool = False,
+        on_transfer: Callable[[int, int], None],
+    ) -> tuple[str, int | None]:
+        """See ImagePublisher."""
+        image = self._images.find(reference)
+        return push_image(self.client, image.id, address, credential, insecure=insecure, on_transfer=on_transfer)
 
     def prune(self) -> Pruned:
         """See ImageStore."""
