@@ -46,10 +46,11 @@ train-all: $(VENV)/.tool ## train every model of every project
 	@$(BIN)/modelyard train projects
 build-all:        ## build one daemon image for every model of every project
 predict-all:      ## serve every model of every project on PORT, return when all are ready
+push:             ## push that image to REGISTRY=host/name
 test-all:         ## send every model of every project its test instances
 logs:             ## follow that daemon's log
 stop:             ## stop that daemon
-build-all predict-all test-all logs stop: $(VENV)/.tool
+build-all predict-all push test-all logs stop: $(VENV)/.tool
 	@$(MAKE) --no-print-directory -C projects/all $@
 doctor: $(VENV)/.tool ## say what is missing on this machine and in this workspace, and how to mend it
 	@$(BIN)/modelyard doctor

@@ -4,6 +4,7 @@
 #   make train MODEL=s3://bucket/folder/rf      make predict MODEL=s3://bucket/folder/rf
 #   make data dataSource=s3://bucket/folder/            make train LOCKED=1   (fail unless lock files are fresh)
 #   make build-predict MAX_SIZE=500MB   (fail where the image is larger)
+#   make push REGISTRY=host/name TAG=v1   (images of an engine of images, to a registry)
 #   make train SETUP=1   (show setup.sh and run it on this machine, which the embedded engine never does otherwise)
 
 # Values are stripped where they are used: of `MODEL_NAME = rf   # a comment`, make takes the blanks for a part of the name.
@@ -22,6 +23,8 @@ MAX_SIZE  ?= $(MODELYARD_MAX_SIZE)
 export MODELYARD_MAX_SIZE := $(strip $(MAX_SIZE))
 SETUP     ?= $(MODELYARD_SETUP)
 export MODELYARD_SETUP := $(strip $(SETUP))
+TAG       ?= latest
+PUSHED     = $(strip $(or $(REGISTRY),$(error say where to: make push REGISTRY=host/name)))/$(strip $(CONTAINER_NAME))
 
 # A model directory has an .s2i/environment, or at least its Makefile sets MODEL_NAME; an all/ is called so.
 IS_MODEL := $(wildcard .s2i/environment)$(filter file,$(origin MODEL_NAME))
@@ -36,7 +39,7 @@ help:
 # Phony where there is a recipe and nowhere else: make says that a phony target without one is done.
 ifeq ($(LEVEL),model)
 
-.PHONY: build-train train build-predict predict test-endpoint logs stop
+.PHONY: build-train train build-predict predict push test-endpoint logs stop
 build-train:      ## model: build the train image
 	@"$(MODELYARD)" build . train --tag "$(strip $(CONTAINER_NAME))-train"
 train:            ## model: build, train, write the model binary and its manifest
@@ -45,6 +48,9 @@ build-predict:    ## model: build the predict image
 	@"$(MODELYARD)" build . predict --tag "$(strip $(CONTAINER_NAME))-predict"
 predict:          ## model: build, serve on PORT, return when the model is ready
 	@"$(MODELYARD)" serve . --tag "$(strip $(CONTAINER_NAME))-predict" --name "$(strip $(CONTAINER_NAME))" --model-name "$(strip $(MODEL_NAME))" $(if $(MODEL),--pull "$(strip $(MODEL))") --host "$(strip $(HOST))" --port "$(strip $(PORT))"
+push:             ## model: build both images and push them to REGISTRY=host/name
+	@"$(MODELYARD)" build . train --tag "$(strip $(CONTAINER_NAME))-train" --push "$(PUSHED)-train:$(strip $(TAG))"
+	@"$(MODELYARD)" build . predict --tag "$(strip $(CONTAINER_NAME))-predict" --push "$(PUSHED)-predict:$(strip $(TAG))"
 test-endpoint:    ## model: send test/test_instances.json to what predict serves
 	@"$(MODELYARD)" test . --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 logs:             ## model: follow the log of what predict serves
@@ -54,7 +60,7 @@ stop:             ## model: stop what predict serves
 
 else ifeq ($(LEVEL),all)
 
-.PHONY: train-all generate check-generated build-all predict-all test-all logs stop
+.PHONY: train-all generate check-generated build-all predict-all push test-all logs stop
 train-all:        ## all: train every model of MODEL_DIRS
 	@"$(MODELYARD)" train $(or $(addprefix ../,$(MODEL_DIRS)),$(error MODEL_DIRS is empty))
 generate:         ## all: write this folder again from the models of MODEL_DIRS
@@ -65,6 +71,8 @@ build-all:        ## all: build the daemon's image
 	@"$(MODELYARD)" build . predict --tag "$(strip $(CONTAINER_NAME))-predict"
 predict-all:      ## all: build, serve every model on PORT, return when all are ready
 	@"$(MODELYARD)" serve . --tag "$(strip $(CONTAINER_NAME))-predict" --name "$(strip $(CONTAINER_NAME))" --host "$(strip $(HOST))" --port "$(strip $(PORT))"
+push:             ## all: build the daemon's image and push it to REGISTRY=host/name
+	@"$(MODELYARD)" build . predict --tag "$(strip $(CONTAINER_NAME))-predict" --push "$(PUSHED)-predict:$(strip $(TAG))"
 test-all:         ## all: send every model its test instances
 	@"$(MODELYARD)" test . --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 logs:             ## all: follow the daemon's log
@@ -74,7 +82,7 @@ stop:             ## all: stop the daemon
 
 else
 
-.PHONY: data train-all generate check-generated build-all predict-all test-all logs stop
+.PHONY: data train-all generate check-generated build-all predict-all push test-all logs stop
 data:             ## project: get the project's data into data/
 	@"$(MODELYARD)" data . $(if $(dataSource),--source "$(strip $(dataSource))")
 train-all:        ## project: train every model
@@ -85,10 +93,11 @@ check-generated:  ## project: fail, with a diff, when all/ is stale
 	@"$(MODELYARD)" generate . --check
 build-all:        ## project: build one daemon image for every model
 predict-all:      ## project: serve every model on PORT, return when all are ready
+push:             ## project: push the daemon's image to REGISTRY=host/name
 test-all:         ## project: send every model its test instances
 logs:             ## project: follow the daemon's log
 stop:             ## project: stop the daemon
-build-all predict-all test-all logs stop:
+build-all predict-all push test-all logs stop:
 	@$(MAKE) --no-print-directory -C all $@
 
 endif

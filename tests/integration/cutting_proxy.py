@@ -1,4 +1,4 @@
-"""A TCP proxy that breaks connections: after so many bytes of an answer, so many times."""
+"""A TCP proxy that breaks connections: after so many bytes of an answer, or of a request, so many times."""
 
 import socket
 import threading
@@ -7,17 +7,21 @@ from contextlib import contextmanager, suppress
 
 
 class CuttingProxy:
-    """Passes everything on to `port`, but breaks each of the next `cuts` connections after `limit` bytes of answers."""
+    """Passes everything on to `port`, but breaks each of the next `cuts` connections after `limit` bytes of answers.
+
+    `sent` counts the bytes of requests that arrived here.
+    """
 
     def __init__(self, port: int) -> None:
-        self.upstream, self.limit, self.cuts, self.done = port, 0, 0, 0
+        self.upstream, self.limit, self.cuts, self.done, self.sent = port, 0, 0, 0, 0
+        self.cuts_answers = True
         self._lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
 
-    def cut_after(self, limit: int, *, times: int) -> None:
+    def cut_after(self, limit: int, *, times: int, of_requests: bool = False) -> None:
         """Break the next `times` connections that would pass more than `limit` bytes."""
-        self.limit, self.cuts, self.done = limit, times, 0
+        self.limit, self.cuts, self.done, self.cuts_answers = limit, times, 0, not of_requests
 
     def serve(self) -> None:
         """Accept until the listener is closed."""
@@ -32,7 +36,15 @@ class CuttingProxy:
         passed = 0
         with suppress(OSError):
             while data := source.recv(1 << 16):
-                if is_answer and self.cuts and passed + len(data) > self.limit and self._take_cut():
+                if not is_answer:
+                    with self._lock:
+                        self.sent += len(data)
+                if (
+                    is_answer is self.cuts_answers
+                    and self.cuts
+                    and passed + len(data) > self.limit
+                    and self._take_cut()
+                ):
                     target.sendall(data[: max(0, self.limit - passed)])
                     break
                 target.sendall(data)

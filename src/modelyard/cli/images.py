@@ -17,6 +17,7 @@ from modelyard.cli.options import (
     pass_settings,
     variant_option,
 )
+from modelyard.cli.registry import push_and_show
 from modelyard.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def stage_command(
 @click.option("--tag", help="The image's tag. Default: <CONTAINER_NAME>-<kind>.")
 @click.option("--context", type=click.Path(file_okay=False), help="Build this staged context instead.")
 @click.option("--builder", help="A folder of builders/. Default: train or daemon.")
+@click.option("--push", "pushes_to", metavar="REF", help="Push the image there as well, and print it by its digest.")
 @with_models_option
 @limits_options
 @variant_option
@@ -80,6 +82,7 @@ def build_command(
     tag: str | None,
     context: str | None,
     builder: str | None,
+    pushes_to: str | None,
     with_models: bool,
     limits: "Limits",
     variant: str,
@@ -111,10 +114,14 @@ def build_command(
             limits=limits,
         )
         if dry_run:
-            click.echo("\n".join(building.describe_build(request)))
+            click.echo(
+                "\n".join([*building.describe_build(request), *([f"push it to {pushes_to}"] if pushes_to else [])])
+            )
             return
         image = building.build_image(request, open_engine(), console)
-    if as_json:
+    if pushes_to is not None:
+        push_and_show(settings, image.id, pushes_to, engine=open_engine(), as_json=as_json)
+    elif as_json:
         print_json(vars(image))
     else:
         click.echo(image.id)
