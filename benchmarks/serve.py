@@ -8,7 +8,7 @@ workers as people write it, and MLServer with adaptive batching where it can be 
 a function that returns its input, beside plain Flask that does nothing. Figures on a shared machine are noisy: each is
 the median of the rounds, the peers take turns within a round, and what counts are the ratios.
 
-What is known is printed at once, with `--json` an object a line; a peer that does not answer is left out, and it says so.
+What is known is printed at once, with `--json` an object a line; a peer that does not answer is named and left out.
 
 With `--shapes`, other figures in their place: `one` connection's latency above the bare function's, beside Flask's and
 that of a mere relay to a process of the model's own, the `memory` of four models beside Flask's (proportional set

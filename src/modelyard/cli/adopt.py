@@ -23,7 +23,9 @@ def adopt_command(settings: Settings, directory: str, project: str | None, force
     """
     from modelyard.pipeline import adopting
 
-    adoption = adopting.plan_adoption(settings.workspace, settings.path(directory), project=project, force=force)
+    path = settings.path(directory)
+    path = path if path.exists() else settings.locate(directory)
+    adoption = adopting.plan_adoption(settings.workspace, path, project=project, force=force)
     for line in adopting.describe_adoption(adoption):
         click.echo(line)
     if dry_run:

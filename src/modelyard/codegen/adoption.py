@@ -82,6 +82,13 @@ def find_own_names(folder: Path) -> tuple[str, ...]:
     return tuple(_named_package(read_environment(path)).split(".")) if path.is_file() else ()
 
 
+def check_no_old_makefile(folder: Path) -> None:
+    """Raise InputError where the place to keep a folder's Makefile in is taken."""
+    path = folder / OLD_MAKEFILE
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path}: already there, and the Makefile would be kept under this name", hint="rename it")
+
+
 def _look(folder: Path, *, project: str, name: str) -> _Finding:
     path = folder / ENVIRONMENT_FILE
     environment = read_environment(path) if path.is_file() else Environment(source=path)
@@ -201,6 +208,8 @@ def _make_makefile(finding: _Finding, *, replaces: bool) -> tuple[str | None, bo
     if old is not None and not replaces:
         finding.notes.append("Makefile: kept with its own recipes; --force replaces it, and keeps it as Makefile.old")
         return None, False
+    if old is not None:
+        check_no_old_makefile(finding.folder)
     names = read_names(old or "")
     dataset = _as_dataset(names.get("DATASET_NAME", ""), finding.notes)
     default = as_container_name(f"{finding.project}-{finding.name}")

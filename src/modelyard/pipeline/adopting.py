@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from modelyard.codegen.adoption import OLD_MAKEFILE, ModelFiles, find_own_names, plan_model
+from modelyard.codegen.adoption import OLD_MAKEFILE, ModelFiles, check_no_old_makefile, find_own_names, plan_model
 from modelyard.codegen.modules import check_package_name, suggest_identifier
 from modelyard.codegen.render import render
 from modelyard.codegen.tree import GeneratedFile, GeneratedTree, diff_tree, write_tree
@@ -249,6 +249,7 @@ def _plan_texts(plan: Plan, source: Path, inside: PurePosixPath, lacks: ModelFil
 
 def _keep_old(plan: Plan, source: Path, target: PurePosixPath) -> None:
     if source.is_file():
+        check_no_old_makefile(source.parent)
         plan.copies[target.with_name(OLD_MAKEFILE)] = source
 
 

@@ -81,6 +81,15 @@ class TestFolders:
         done = modelyard(command, "income/fr")
         assert (done.code, "did you mean income/rf?" in done.err) == (3, True), done.err
 
+    def test_a_folder_is_adopted_by_its_name_too(self, modelyard, workspace, no_engine, monkeypatch):
+        monkeypatch.chdir(workspace.root / "utils")
+        done = modelyard("adopt", "income", "--dry-run")
+        assert (done.code, done.out.startswith("projects/income/rf: module paths below income.rf")) == (0, True), (
+            done.err
+        )
+        done = modelyard("adopt", "incom/rf")
+        assert (done.code, "did you mean income/rf?" in done.err) == (3, True), done.err
+
     def test_a_near_miss_of_the_demo_is_told(self, modelyard, workspace, engine):
         done = modelyard("demo", "incme")
         assert (done.code, "did you mean income? (projects here: income)" in done.err) == (3, True), done.err

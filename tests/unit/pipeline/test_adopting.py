@@ -161,6 +161,15 @@ def test_what_is_there_is_not_written_over(workspace):
     assert write_adoption(plan_adoption(workspace, workspace.root, force=True)) == ()
 
 
+def test_an_older_makefile_that_was_kept_is_not_written_over(adopt, workspace):
+    files = {**GOOD, "Makefile": "train:\n", "Makefile.old": "the first\n"}
+    with pytest.raises(InputError, match=r"Makefile\.old: already there"):
+        adopt(files)
+    write_files(workspace.projects_root / "flowers/iris", files)
+    with pytest.raises(InputError, match=r"Makefile\.old: already there"):
+        plan_adoption(workspace, workspace.projects_root / "flowers", force=True)
+
+
 def test_a_plan_writes_nothing(workspace, tmp_path):
     write_files(tmp_path / "iris", GOOD)
     said = "\n".join(diff_adoption(plan_adoption(workspace, tmp_path / "iris")))
