@@ -151,6 +151,8 @@ def _describe_names(wanted: str, names: list[str]) -> str:
 def _encode(codec: Codec, model: Any, name: str) -> bytes:
     try:
         return codec.encode(model)
+    except ModelBinaryError as error:
+        raise ModelBinaryError(f"{name}: it could not be loaded again: {error.message}", hint=error.hint) from error
     except ImportError as error:
         raise ModelBinaryError(
             f"{name}: {codec.format} needs {error.name}, which is not installed",

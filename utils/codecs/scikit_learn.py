@@ -4,6 +4,7 @@ from io import BytesIO
 from typing import Any
 
 from utils.codecs.base import DecodeOptions, is_from
+from utils.codecs.references import check_references
 from utils.errors import ModelBinaryError
 
 
@@ -23,6 +24,7 @@ class SkopsCodec:
         """Return the model as a skops file."""
         from skops.io import dumps
 
+        check_references(model)
         return dumps(model)
 
     def decode(self, data: bytes, options: DecodeOptions) -> Any:
@@ -55,6 +57,7 @@ class JoblibCodec:
         """Return the model as a joblib file."""
         import joblib
 
+        check_references(model)
         buffer = BytesIO()
         joblib.dump(model, buffer)
         return buffer.getvalue()

@@ -28,6 +28,8 @@ class TorchCodec:
 
         buffer = BytesIO()
         torch.save(_on_cpu(_state_of(model)), buffer)
+        if not _is_module(model):  # a dict may hold what is refused when it is loaded
+            self.decode(buffer.getvalue(), DecodeOptions())
         return buffer.getvalue()
 
     def decode(self, data: bytes, options: DecodeOptions) -> Any:

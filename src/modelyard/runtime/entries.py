@@ -9,7 +9,7 @@ from pathlib import Path
 from modelyard.runtime.application import APPLICATION_FILE, DEFAULT_ENVIRONMENT, Model, parse_application
 from modelyard.runtime.environment import Environment, read_environment
 from modelyard.runtime.errors import InputError
-from modelyard.runtime.inspection import check_entry, find_lazy_functions, find_missing_imports
+from modelyard.runtime.inspection import BESIDE, check_entry, find_lazy_functions, find_missing_imports
 from modelyard.runtime.routes import check_function_name, check_module_path, parse_routes
 
 ENVIRONMENT_FILE = ".s2i/environment"
@@ -69,7 +69,9 @@ def check_entries(
         for problem in find_missing_imports(root, own, partial(find_missing, name), own_folders=folders)
     ]
     if problems:
-        raise InputError("\n".join(problems), hint="add what is missing to the requirements file and build again")
+        is_beside = all(BESIDE in problem for problem in problems)
+        hint = "correct the import" if is_beside else "add what is missing to the requirements file"
+        raise InputError("\n".join(problems), hint=f"{hint} and build again")
 
 
 def read_entries(root: Path, environ: Mapping[str, str]) -> list[Entry]:

@@ -6,6 +6,8 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.primitives import stat
+
 _OWN = (str(Path(__file__).parent), importlib.__file__, "<frozen importlib")
 _MAX_LOG = 1 << 16
 _MAX_MESSAGE = 1 << 13
@@ -35,10 +37,30 @@ def format_trace(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_OWN):
         trace = trace.tb_next
+    hint = find_beside(error)
     try:
-        return "".join(traceback.format_exception(type(error), error, trace)).rstrip()[-_MAX_LOG:]
+        text = "".join(traceback.format_exception(type(error), error, trace)).rstrip()[-_MAX_LOG:]
+        return f"{text}\n  hint: {hint}" if hint else text
     except Exception:  # of what the model has put in the place of what this needs
         return f"{type(error).__name__}: {say(error)}"
+
+
+def find_beside(error: BaseException) -> str:
+    """Say how to open a file that was not found but lies beside the code that wanted it; empty where there is none."""
+    name = error.filename if isinstance(error, FileNotFoundError) else None
+    trace = error.__traceback__
+    while isinstance(name, str) and not name.startswith("/") and trace is not None:
+        source = Path(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+        try:
+            stat(source.parent / name)
+        except OSError:
+            continue
+        return (
+            f"{name} lies beside {source.name}, and names count from the application root: "
+            f"open(Path(__file__).parent / {name!r})"
+        )
+    return ""
 
 
 def _client_status(error: BaseException) -> int | None:

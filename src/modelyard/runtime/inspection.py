@@ -146,6 +146,9 @@ def find_lazy_functions(path: Path) -> dict[tuple[str, str], str]:
     return table
 
 
+BESIDE = "; the module beside it is meant: write from ."
+
+
 def find_missing_imports(
     root: Path,
     modules: Iterable[str],
@@ -173,6 +176,8 @@ def find_missing_imports(
         known_as = f" (the package {DISTRIBUTIONS[name]})" if name in DISTRIBUTIONS else ""
         near = get_close_matches(name, [file.stem for file in path.parent.glob("*.py")], n=1)
         meant = f"; is {near[0]}.py beside it meant?" if near else ""
+        if near == [name]:
+            meant = f"{BESIDE}{name} import ..."
         place = at(path.relative_to(root), line)
         problems.append(f"{place} imports {name!r}{known_as}, which no requirement provides{meant}")
     return tuple(problems)

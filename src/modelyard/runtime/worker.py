@@ -20,7 +20,7 @@ from typing import Any
 from modelyard.runtime.batching import UnsafeError, learn
 from modelyard.runtime.calling import take_message
 from modelyard.runtime.counters import WorkerCounts, counts_path
-from modelyard.runtime.failures import describe_error, format_trace, say
+from modelyard.runtime.failures import describe_error, find_beside, format_trace, say
 from modelyard.runtime.families import end_with_parent
 from modelyard.runtime.forkserver import list_modules
 from modelyard.runtime.inbox import Inbox, Job
@@ -260,7 +260,8 @@ def describe_failure(error: BaseException, root: Path) -> str:
         if (file := trace.tb_frame.f_code.co_filename).startswith(prefix):
             own = f" ({file[len(prefix) :]}:{trace.tb_lineno})"
         trace = trace.tb_next
-    return text + own
+    hint = find_beside(error)
+    return text + own + (f"; {hint}" if hint else "")
 
 
 def listen(path: str, *, in_place: bool = True) -> Socket:

@@ -9,11 +9,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from utils import model_binary
 from utils.codecs.scikit_learn import SkopsCodec
@@ -201,6 +204,39 @@ def test_types_that_nobody_trusts_are_listed(tmp_path):
     assert f"{__name__}.Doubler" in caught.value.message
     assert "trusted=" in caught.value.hint
     assert load_model("doubler", tmp_path, trusted=[f"{__name__}.Doubler"]).model.factor == 3
+
+
+def double(rows: Any) -> Any:
+    """A function that has a name."""
+    return rows * 2
+
+
+def make_local() -> type[LogisticRegression]:
+    class Local(LogisticRegression):
+        pass
+
+    return Local
+
+
+@pytest.mark.parametrize("format", ["skops", "joblib"])
+def test_what_could_never_be_loaded_is_said_when_it_is_saved(tmp_path, monkeypatch, format):
+    script = type("Scaled", (LogisticRegression,), {"__module__": "__main__"})
+    monkeypatch.setattr(sys.modules["__main__"], "Scaled", script, raising=False)
+    for model, said in (
+        (
+            make_pipeline(FunctionTransformer(lambda rows: rows * 2), LogisticRegression()),
+            "<lambda>, which has no name",
+        ),
+        (make_local()(), "<locals>.Local, which has no name"),
+        (make_pipeline(script()), "__main__.Scaled, which is part of the script"),
+    ):
+        with pytest.raises(ModelBinaryError, match="m: it could not be loaded again: it holds ") as error:
+            save_model(model, "m", tmp_path, format=format)
+        assert said in error.value.message
+        assert "beside predict.py" in error.value.hint or "predict.py has too" in error.value.hint
+    assert names_in(tmp_path) == []
+    named = make_pipeline(FunctionTransformer(double), LogisticRegression())
+    assert save_model(named, "m", tmp_path, format=format).is_file()
 
 
 def test_joblib_is_written_only_when_asked_for_and_read_only_when_allowed(tmp_path):

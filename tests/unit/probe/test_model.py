@@ -104,3 +104,21 @@ def test_all_findings_are_one_error(make_workspace):
         check_model(workspace, workspace.model_directory(workspace.projects_root / "income" / "rf"))
     assert "requirements_train.txt:1" in caught.value.message and "setup.sh:1" in caught.value.message
     assert caught.value.hint.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "write"),
+    [("from utils import clean", "write from .utils import clean"), ("import utils", "write from . import utils")],
+)
+def test_a_module_beside_that_a_folder_of_the_workspace_hides_is_named_with_what_to_write(probe, source, write):
+    files = {
+        f"{RF}/predict.py": f"{source}\n\ndef predict(msg): ...\n",
+        f"{RF}/utils.py": "def clean(value): ...\n",
+        "utils/__init__.py": "",
+        "utils/manifest.py": "",
+    }
+    (said,) = probe(files, kind="predict")
+    assert "predict.py:1: imports 'utils', which is the utils/ of" in said
+    assert "not the utils.py beside predict.py" in said
+    for right in ("from utils import manifest", "import utils.manifest", "from .utils import clean"):
+        assert probe({**files, f"{RF}/predict.py": f"{right}\n\ndef predict(msg): ...\n"}, kind="predict") == []

@@ -190,6 +190,14 @@ def test_a_misspelt_file_of_ones_own_is_recognised(tmp_path):
     )
 
 
+def test_a_module_beside_that_is_imported_bare_says_what_to_write(tmp_path):
+    root = write(tmp_path, {"a/__init__.py": "", "a/train.py": "from net import Net\n", "a/net.py": ""})
+    assert missing(root, "a.train") == (
+        "a/train.py:1 imports 'net', which no requirement provides; the module beside it is meant: "
+        "write from .net import ...",
+    )
+
+
 def test_imports_are_followed_through_the_source_and_each_parent_package(tmp_path):
     files = {
         "a/__init__.py": "import one",

@@ -104,6 +104,20 @@ def test_a_result_that_is_no_json_is_500_and_named(result: Any, says: str) -> No
     assert says in header["log"]
 
 
+def test_a_file_that_lies_beside_the_code_is_said_with_how_to_open_it(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").touch()
+    code = compile("def run(msg):\n    open(msg.payload)", str(tmp_path / "predict.py"), "exec")
+    names: dict[str, Any] = {}
+    exec(code, names)
+    header, _ = answer(names["run"], b'"words.txt"')
+    assert "hint: words.txt lies beside predict.py" in header["log"]
+    assert "open(Path(__file__).parent / 'words.txt')" in header["log"]
+    assert "hint" not in answer(names["run"], b'"others.txt"')[0]["log"]
+    with pytest.raises(FileNotFoundError) as error:
+        names["run"](Message("words.txt"))
+    assert "(predict.py:2); words.txt lies beside" in worker.describe_failure(error.value, tmp_path)
+
+
 def test_a_huge_trace_fits_into_a_frame() -> None:
     header = describe_error(KeyError("x" * 1_000_000))
     assert wire.encode_frame(header)
