@@ -80,6 +80,7 @@ def make_client(tmp_path: Path, run_dir: Path) -> Iterator[MakeClient]:
     yield make
     for app in apps:
         app.extensions["fleet"].close()
+        app.extensions["conversion"].close()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from flask import Flask, Response, g, jsonify, request
@@ -10,6 +11,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, Reque
 
 from modelyard.runtime.application import Application, load_application
 from modelyard.runtime.gateway.admin import Operator, serve_admin
+from modelyard.runtime.gateway.conversion import Conversion
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.guard import Guard
@@ -60,12 +62,13 @@ def create_app(
     gate = Gate(guard, metrics, settings=settings, tracer=tracer)
     follows_all = settings.access_log or settings.log_payload or tracer is not None
     hot = HotPath(fleet, guard, metrics, settings=settings, is_open=not follows_all)
-    app.extensions |= {"fleet": fleet, "gate": gate, "hot": hot}
+    conversion = Conversion(max_body=settings.max_body)
+    app.extensions |= {"fleet": fleet, "gate": gate, "hot": hot, "conversion": conversion}
     gate.install(app)
     _answer_errors(app, fleet, settings)
-    _serve_models(app, fleet, gate, settings)
+    _serve_models(app, fleet, gate, conversion, settings)
     operator = Operator(gate, run_dir, patience=settings.load_timeout + _PATIENCE)
-    models = Models(fleet, gate, operator, default=settings.default_route)
+    models = Models(fleet, gate, operator, conversion, default=settings.default_route)
     add_protocols(app, models)
     _serve_state(app, fleet, metrics, guard)
     serve_people(app, fleet, guard, describe_protocols(models))
@@ -95,12 +98,13 @@ def _answer_errors(app: Flask, fleet: Fleet, settings: Settings) -> None:
         return refuse(Problem(500, f"the gateway failed; {IN_THE_LOG}"))
 
 
-def _serve_models(app: Flask, fleet: Fleet, gate: Gate, settings: Settings) -> None:
+def _serve_models(app: Flask, fleet: Fleet, gate: Gate, conversion: Conversion, settings: Settings) -> None:
     def make_view(route: str) -> Callable[[], Response]:
         def predict() -> Response:
             gate.admit(route)
-            body = take_json_or_form(request, keep=settings.log_payload)
-            frame = fleet.ask(route, body, gate.describe_request(), is_gone=gate.watch_client())
+            is_gone = gate.watch_client()
+            body = take_json_or_form(request, partial(conversion.read, is_gone=is_gone), keep=settings.log_payload)
+            frame = fleet.ask(route, body, gate.describe_request(), is_gone=is_gone)
             return Response(frame.body, mimetype="application/json")
 
         return predict

@@ -51,6 +51,7 @@ def serve() -> Iterator[Serve]:
             application = Application(name="m", kind="predict", models=models)
             app = create_app(application, root=root, run_dir=root, settings=Settings(**settings))
             stack.callback(app.extensions["fleet"].close)
+            stack.callback(app.extensions["conversion"].close)
             client = app.test_client()
             client.run_dir = root
             return client

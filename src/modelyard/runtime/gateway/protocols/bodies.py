@@ -3,18 +3,33 @@
 import base64
 import json
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from typing import IO, Any
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.wrappers import Request as PlainRequest
 
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.values import from_json_bytes
+from modelyard.runtime.wire import Frame
 
 FORM = "multipart/form-data"
 RAW_FIELD = "strData"
 FILE_FIELD = "binData"
 _MAX_NAMES = 1 << 26
+_MAX_OBJECT = 1 << 16
+
+Read = Callable[..., Frame]
+"""Has a request's body converted: the conversion and the body in, what it becomes out (see Conversion.read)."""
+
+
+class Form(PlainRequest):
+    """A request that is a multipart form. Its files stay in memory: they are no larger than the body."""
+
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        return BytesIO()
 
 
 def take_json(request: Request, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
@@ -30,18 +45,39 @@ def take_json(request: Request, *, keep: bool = False, others: Sequence[str] = (
     return request.get_data(cache=keep)
 
 
-def take_json_or_form(request: Request, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
+def take_json_or_form(request: Request, read: Read, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
     """The same; the fields and files of a multipart form become a JSON object."""
     if request.mimetype != FORM:
         return take_json(request, keep=keep, others=(*others, f"{FORM} (a file as its field {FILE_FIELD})"))
     check_coding(request)
-    return json.dumps(decode_form(request)).encode()
+    return read(convert_form, request.get_data(cache=keep), content_type=request.content_type).body
+
+
+def convert_form(body: bytes, *, content_type: str) -> tuple[Mapping[str, Any], bytes]:
+    """A conversion: a multipart form becomes a JSON object."""
+    return {}, json.dumps(decode_form(open_form(body, content_type)), separators=(",", ":")).encode()
+
+
+def open_form(body: bytes, content_type: str) -> Form:
+    """A form, as its fields and files can be read; raise Problem 413 where there are too many."""
+    about = {"REQUEST_METHOD": "POST", "CONTENT_TYPE": content_type, "CONTENT_LENGTH": str(len(body))}
+    form = Form({**about, "wsgi.input": BytesIO(body)})
+    form.max_form_memory_size = len(body)
+    try:
+        form.form  # noqa: B018 - it is parsed when it is first asked for
+    except RequestEntityTooLarge:
+        raise Problem(413, f"the form has more than {form.max_form_parts} fields: send fewer") from None
+    return form
 
 
 def take_object(request: Request) -> dict[str, Any]:
-    """The JSON object in the body of a request that may do without one; an empty one for every other body."""
+    """The JSON object in the body of a request that may do without one; an empty one for every other body.
+
+    One that is larger than such an object ever is is not looked into.
+    """
+    content = request.get_data()
     try:
-        document = from_json_bytes(request.get_data())
+        document = from_json_bytes(content) if len(content) <= _MAX_OBJECT else None
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
@@ -64,7 +100,7 @@ def check_coding(request: Request) -> None:
         raise Problem(415, f"the body is declared {coding}: send it without Content-Encoding")
 
 
-def decode_form(request: Request) -> dict[str, Any]:
+def decode_form(request: PlainRequest) -> dict[str, Any]:
     """The fields of a multipart form: text is JSON (`strData` is taken as it is), a file's text a string.
 
     The file `binData` may be anything: it becomes base64. Of several of one name the first counts.

@@ -126,6 +126,19 @@ def encode_answer(answer: Any, inference: Inference, model: str) -> tuple[bytes,
     return to_json_bytes(document), b"".join(parts)
 
 
+def read_request(body: bytes, *, header_length: int | None) -> tuple[Mapping[str, Any], bytes]:
+    """A conversion: a request becomes its payload; what shapes the answer is told beside it."""
+    inference = decode_request(body, header_length)
+    shaping = {"id": inference.id, "parameters": inference.parameters, "outputs": inference.outputs}
+    return shaping, json.dumps(inference.payload, separators=(",", ":")).encode()
+
+
+def write_answer(content: bytes, *, inference: Mapping[str, Any], model: str) -> tuple[Mapping[str, Any], bytes]:
+    """A conversion: a model's answer becomes the protocol's; its headers are told where bytes follow the JSON."""
+    head, tail = encode_answer(json.loads(content), Inference(payload={}, **inference), model)
+    return ({HEADER_LENGTH: str(len(head))} if tail else {}), head + tail
+
+
 def check_outputs(inference: Inference, known: Iterable[str], model: str) -> None:
     """Raise Problem 400 where an output is asked for that is not among the `known` ones."""
     names = list(known)
@@ -139,14 +152,14 @@ def infer(models: Models, model: str, version: str = VERSION) -> Response:
     check_version(models, model, version)
     ask = models.admit(model)
     check_coding(request)
-    inference = decode_request(request.get_data(), _read_header_length())
+    read = models.read(read_request, request.get_data(), header_length=_read_header_length())
+    inference = Inference(payload={}, **read.header)
     if inference.outputs and (known := _describe_outputs(models, model)):
         check_outputs(inference, (output["name"] for output in known), model)
-    content = ask(json.dumps(inference.payload).encode()).body
-    head, tail = encode_answer(json.loads(content), inference, model)
-    if not tail:
-        return Response(head, mimetype="application/json")
-    return Response(head + tail, headers={HEADER_LENGTH: str(len(head))}, content_type="application/octet-stream")
+    answer = models.write(write_answer, ask(read.body).body, inference=read.header, model=model)
+    if not answer.header:
+        return Response(answer.body, mimetype="application/json")
+    return Response(answer.body, headers=answer.header, content_type="application/octet-stream")
 
 
 def show_server(models: Models) -> Response:

@@ -9,6 +9,7 @@ from typing import Any
 from flask import Response
 
 from modelyard.runtime.gateway.admin import Operator
+from modelyard.runtime.gateway.conversion import Conversion, Convert
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
@@ -26,7 +27,9 @@ Ask = Callable[..., Frame]
 class Models:
     """The application's models as protocols know them: by the names of their routes."""
 
-    def __init__(self, fleet: Fleet, gate: Gate, operator: Operator, *, default: str = "") -> None:
+    def __init__(
+        self, fleet: Fleet, gate: Gate, operator: Operator, conversion: Conversion, *, default: str = ""
+    ) -> None:
         """`gate` lets the request at hand in to a route, or raises Problem; `operator` loads and unloads.
 
         `default` is the route that a path without a name stands for; where it is empty, the only one there is.
@@ -34,6 +37,7 @@ class Models:
         self.fleet = fleet
         self.operator = operator
         self._gate = gate
+        self._conversion = conversion
         self.default = default or (next(iter(fleet.routes)) if len(fleet.routes) == 1 else None)
 
     def find(self, name: str | None) -> str:
@@ -54,6 +58,14 @@ class Models:
         route = self.find(name)
         self._gate.admit(route)
         return partial(self.fleet.ask, route, about=self._gate.describe_request(), is_gone=self._gate.watch_client())
+
+    def read(self, convert: Convert, body: bytes, **arguments: Any) -> Frame:
+        """What the body of the request at hand becomes by a conversion; raise Problem where it can't."""
+        return self._conversion.read(convert, body, is_gone=self._gate.watch_client(), **arguments)
+
+    def write(self, convert: Convert, content: bytes, **arguments: Any) -> Frame:
+        """What a model's answer to the request at hand becomes by a conversion; raise Problem where it can't."""
+        return self._conversion.write(convert, content, is_gone=self._gate.watch_client(), **arguments)
 
     def order(self, do: Deed, name: str) -> None:
         """Have the model behind a route loaded or unloaded, where the request at hand may ask for that."""

@@ -7,6 +7,7 @@ https://docs.aws.amazon.com/sagemaker/latest/dg/mms-container-apis.html
 import csv
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from io import StringIO
 from typing import Any
@@ -98,14 +99,26 @@ def invoke_model(models: Models, model: str) -> Response:
     """POST /models/<model>/invoke"""
     ask = models.admit(find_target(model, models))
     accepted = request.accept_mimetypes.best_match((JSON, CSV, *_LINES, NPY), default=JSON)
-    content = ask(_take_body()).body
+    content = ask(_take_body(models)).body
     if accepted == JSON:
         return Response(content, mimetype=JSON)
+    return Response(models.write(write_rows, content, media_type=accepted).body, mimetype=accepted)
+
+
+def write_rows(content: bytes, *, media_type: str) -> tuple[Mapping[str, Any], bytes]:
+    """A conversion: a model's answer becomes NPY, CSV or JSON lines."""
     answer = json.loads(content)
-    if accepted == NPY:
-        return Response(encode_npy(_to_rows(answer)), mimetype=NPY)
-    text = encode_csv(answer) if accepted == CSV else encode_json_lines(answer)
-    return Response(text.encode(errors="replace"), mimetype=accepted)
+    if media_type == NPY:
+        return {}, encode_npy(_to_rows(answer))
+    text = encode_csv(answer) if media_type == CSV else encode_json_lines(answer)
+    return {}, text.encode(errors="replace")
+
+
+def read_rows(body: bytes, *, media_type: str, has_header: bool = False) -> tuple[Mapping[str, Any], bytes]:
+    """A conversion: NPY, CSV or JSON lines become instances. Raises Problem 400."""
+    rows = decode_npy(body) if media_type == NPY else _decode_text(body, media_type, has_header=has_header)
+    instances = {"instances": rows if isinstance(rows, list) else [rows]}
+    return {}, json.dumps(instances, separators=(",", ":")).encode()
 
 
 def find_target(target: str, models: Models) -> str:
@@ -166,22 +179,20 @@ def _find_loaded(models: Models, name: str) -> str:
     return route
 
 
-def _take_body() -> bytes:
+def _take_body(models: Models) -> bytes:
     if request.mimetype not in (CSV, *_LINES, NPY):
-        return take_json_or_form(request, keep=True, others=(CSV, JSON_LINES, NPY))
+        return take_json_or_form(request, models.read, keep=True, others=(CSV, JSON_LINES, NPY))
     check_coding(request)
-    if request.mimetype == NPY:
-        rows = decode_npy(request.get_data())
-        return json.dumps({"instances": rows if isinstance(rows, list) else [rows]}).encode()
+    has_header = request.mimetype_params.get("header") == "present"
+    return models.read(read_rows, request.get_data(), media_type=request.mimetype, has_header=has_header).body
+
+
+def _decode_text(body: bytes, media_type: str, *, has_header: bool) -> list[Any]:
     try:
-        text = request.get_data().decode("utf-8-sig")
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Problem(400, "the body is no UTF-8 text") from None
-    if request.mimetype == CSV:
-        rows = decode_csv(text, has_header=request.mimetype_params.get("header") == "present")
-    else:
-        rows = decode_json_lines(text)
-    return json.dumps({"instances": rows}).encode()
+    return decode_csv(text, has_header=has_header) if media_type == CSV else decode_json_lines(text)
 
 
 def _to_rows(answer: Any) -> list[Any]:

@@ -6,14 +6,14 @@ What a message holds is decoded in the model's process (modelyard.runtime.seldon
 import base64
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask import Response, g, request
 from werkzeug.exceptions import NotFound
 
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
-from modelyard.runtime.gateway.protocols.bodies import FILE_FIELD, FORM, RAW_FIELD
+from modelyard.runtime.gateway.protocols.bodies import FILE_FIELD, FORM, RAW_FIELD, open_form
 from modelyard.runtime.gateway.protocols.protocol import JSON, TEXT, About, Endpoint, Models, Protocol
 from modelyard.runtime.logs import fields
 
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 BAD_DATA = "MICROSERVICE_BAD_DATA"
 INTERNAL_ERROR = "MICROSERVICE_INTERNAL_ERROR"
+FIELDS = "application/x-www-form-urlencoded"
 VERBS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 _VERSIONS = ("/api/v1.0", "/api/v0.1")
 _CALLS = {
@@ -34,28 +35,38 @@ _CALLS = {
 _STATES = {"/health/status": "health_status", "/metadata": "init_metadata"}
 
 
-def take_message() -> tuple[bytes, str]:
+def take_message(models: Models) -> tuple[bytes, str]:
     """The message in a request, and where it was found, for the worker says so in another way for each.
 
     It is a multipart `form`, else the `field` named `json` of a form or of the query, else a JSON `body`.
     """
     if request.mimetype == FORM:
-        return json.dumps(_read_form()).encode(), "form"
-    if text := request.form.get("json") or request.args.get("json"):
+        return models.read(read_form, request.get_data(), content_type=request.content_type).body, "form"
+    if request.mimetype == FIELDS:
+        message = models.read(read_field, request.get_data(), content_type=request.content_type).body
+        if message:
+            return message, "field"
+    if text := request.args.get("json"):
         return text.encode(), "field"
     return request.get_data() if request.is_json else b"", "body"
 
 
-def _read_form() -> dict[str, Any]:
-    """The message in a multipart form; raise Problem 500 with the words of the parser, by which clients go."""
+def read_form(body: bytes, *, content_type: str) -> tuple[Mapping[str, Any], bytes]:
+    """A conversion: the message in a multipart form; raise Problem 500 with the parser's words, by which clients go."""
+    form = open_form(body, content_type)
     try:
-        fields = {name: text if name == RAW_FIELD else json.loads(text) for name, text in request.form.items()}
-        for name, file in request.files.items():
+        fields = {name: text if name == RAW_FIELD else json.loads(text) for name, text in form.form.items()}
+        for name, file in form.files.items():
             content = file.read()
             fields[name] = base64.b64encode(content).decode() if name == FILE_FIELD else content.decode()
     except (ValueError, RecursionError) as error:
         raise Problem(500, str(error)) from None
-    return fields
+    return {}, json.dumps(fields).encode()
+
+
+def read_field(body: bytes, *, content_type: str) -> tuple[Mapping[str, Any], bytes]:
+    """A conversion: the field `json` of a form; empty where there is none."""
+    return {}, open_form(body, content_type).form.get("json", "").encode()
 
 
 def format_error(problem: Problem, request_id: str) -> bytes:
@@ -77,7 +88,7 @@ def call(method: str) -> Callable[..., Response]:
 
     def answer(models: Models, route: str | None = None) -> Response:
         ask = models.admit(route)
-        message, source = (b"", "body") if method in _STATES.values() else take_message()
+        message, source = (b"", "body") if method in _STATES.values() else take_message(models)
         frame = ask(message, protocol="seldon", method=method, source=source)
         status = frame.header["status"]
         if "log" in frame.header:
