@@ -16,13 +16,14 @@ from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.hot import HotPath
+from modelyard.runtime.gateway.kinds import Kind, Kinds
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.people import serve_people
 from modelyard.runtime.gateway.problems import IN_THE_LOG, Problem, log_problem
 from modelyard.runtime.gateway.protocols.bodies import take_json_or_form
 from modelyard.runtime.gateway.protocols.description import describe_protocols
 from modelyard.runtime.gateway.protocols.protocol import Models, Refuse
-from modelyard.runtime.gateway.protocols.table import add_protocols, find_refusal
+from modelyard.runtime.gateway.protocols.table import add_protocols, find_kinds, find_refusal
 from modelyard.runtime.gateway.tracing import Tracer, make_tracer
 from modelyard.runtime.logs import fields
 from modelyard.runtime.settings import Settings, load_settings
@@ -73,6 +74,7 @@ def create_app(
     _serve_state(app, fleet, metrics, guard)
     serve_people(app, fleet, guard, describe_protocols(models))
     serve_admin(app, fleet, operator)
+    app.extensions["kinds"] = Kinds(app.url_map, {**find_kinds(models), **_KINDS})
     return app
 
 
@@ -140,6 +142,11 @@ def _serve_state(app: Flask, fleet: Fleet, metrics: Metrics, guard: Guard) -> No
         return Response(metrics.render(fleet.statuses()), content_type=_PROMETHEUS)
 
 
+_KINDS = {
+    **dict.fromkeys(("livez", "health", "readyz"), Kind.PROBE),
+    **dict.fromkeys(("page", "docs", "openapi"), Kind.PAGE),
+    "show_metrics": Kind.METRICS,
+}
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import format_date_time
 
-from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, parse_head, take_chunks, write_chunks
+from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, parse_head, take_chunks
 from modelyard.runtime.gateway.links import Call
 from modelyard.runtime.gateway.problems import Problem, find_phrase, render_problem
 
@@ -180,33 +180,30 @@ class Client:
         if len(self._chunked) + len(self._in) - self._body_at > max_body + MAX_HEAD:
             self._refuse(Problem(413, f"the body is larger than {max_body} bytes (MAX_BODY)"))
         elif is_end:
-            whole = write_chunks(bytes(self._chunked))  # gunicorn takes time for each chunk by the bytes after it
+            body = bytes(self._chunked)
             self._chunked.clear()
-            self._in[self._body_at : self._body_at] = whole
-            self._start(self._body_at + len(whole))
+            self._start(self._body_at, body)
 
     # Answering
 
-    def _start(self, end: int) -> None:
-        """Have the request that ends there answered."""
+    def _start(self, end: int, chunked: bytes = b"") -> None:
+        """Have the request that ends there answered; the body of a chunked one has been taken out."""
         head, body_at = self._head, self._body_at
         assert head is not None
+        with memoryview(self._in) as view:
+            first, body = bytes(view[:body_at]), chunked or bytes(view[body_at:end])
+        del self._in[:end]
         self._head = None
         self._is_busy = True
         self.deadline = _NEVER
         self._is_last = self._is_last or not head.keeps_alive
-        self._at_hand = end
+        self._at_hand = body_at + len(body)
         hot = self._worker.hot
         route = hot.find_route(head) if head.length <= self._worker.settings.max_body else None
         if route is not None:
-            body = bytes(self._in[body_at:end])
-            del self._in[:end]
             self._call = hot.start(route, head, body, self.respond)
             return
-        request = bytes(self._in[:end])
-        del self._in[:end]
-        is_post = head.method not in (b"GET", b"HEAD")
-        if not self._worker.submit(self, request, is_post=is_post, is_last=self._is_last):
+        if not self._worker.submit(self, head, first, body, is_last=self._is_last):
             self._refuse(Problem(503, "too many requests wait already", retry_after=1))
 
     def _refuse(self, problem: Problem) -> None:

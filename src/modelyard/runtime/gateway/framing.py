@@ -112,11 +112,6 @@ def _find_end_of_trailers(data: bytearray, start: int) -> int:
     return found + len(END) if found >= 0 else len(data) + 1
 
 
-def write_chunks(body: bytes) -> bytes:
-    """A body in as few chunks as it takes."""
-    return (b"%x\r\n%b\r\n" % (len(body), body) if body else b"") + b"0\r\n\r\n"
-
-
 def _find_fault(headers: dict[bytes, bytes], *, is_recent: bool) -> str:
     host = headers.get(b"host", None if is_recent else b"")
     if host is None:

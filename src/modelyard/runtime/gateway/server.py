@@ -20,7 +20,9 @@ from typing import Any
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from modelyard.runtime.gateway.exchange import Client
+from modelyard.runtime.gateway.framing import Head
 from modelyard.runtime.gateway.hot import HotPath
+from modelyard.runtime.gateway.kinds import Kind, Kinds
 from modelyard.runtime.gateway.wsgi import run_app
 from modelyard.runtime.settings import load_settings
 
@@ -28,9 +30,14 @@ _BACKLOG = 2048
 _AT_ONCE = 64
 _TICK = 0.1
 _LAST_WORDS = 0.5  # before the supervisor ends by force who has not ended
-_STATE_THREADS = 4
+_THREADS = {Kind.PAGE: 1, Kind.METRICS: 1, Kind.STATE: 2}
+_WAITING = 512  # to refuse costs more than to have them wait: those who are refused connect again
+_PROBES_AT_ONCE = 32
 _SPARE_FILES = 128
 _FILES = 65536
+
+Answered = tuple[bytes, bool]
+"""The bytes of an answer, and whether the connection may go on."""
 
 
 class EventWorker(Worker):  # type: ignore[misc]
@@ -42,12 +49,13 @@ class EventWorker(Worker):  # type: ignore[misc]
         self.hot: HotPath = self.wsgi.extensions["hot"]
         self.selector = selectors.DefaultSelector()
         self.clients: set[Client] = set()
-        self._posts = ThreadPoolExecutor(self.cfg.threads, "post")
-        self._others = ThreadPoolExecutor(_STATE_THREADS, "state")
+        self._pools = {kind: Pool(kind.value, threads, _WAITING) for kind, threads in _THREADS.items()}
+        self._pools[Kind.MODEL] = Pool(Kind.MODEL.value, self.cfg.threads, self.settings.queue_size)
+        self._kinds: Kinds = self.wsgi.extensions["kinds"]
+        self._probes: deque[Callable[[], None]] = deque()
         self._done: deque[Callable[[], None]] = deque()
         self.held = 0
         """Bytes of requests that are being read or answered."""
-        self._threads_busy = 0
         self._most_clients = raise_file_limit() - _SPARE_FILES
         self.hot.attach(self.selector)
         self.selector.register(self.PIPE[0], selectors.EVENT_READ, self._wake)
@@ -62,22 +70,23 @@ class EventWorker(Worker):  # type: ignore[misc]
         """Tell whether it takes no more requests."""
         return not self.alive
 
-    def submit(self, client: Client, request: bytes, *, is_post: bool, is_last: bool) -> bool:
-        """Have a thread answer a whole request, the connection's last or not; False where too many wait for one."""
-        if is_post and self._threads_busy >= self.cfg.threads + self.settings.queue_size:
-            return False
-        self._threads_busy += is_post
-        address, server = client.address, client.server_address
-        future = (self._posts if is_post else self._others).submit(
-            run_app, self, request, address, server, is_last=is_last, is_gone=lambda: client.is_gone
-        )
+    def submit(self, client: Client, head: Head, first: bytes, body: bytes, *, is_last: bool) -> bool:
+        """Have the app answer a request, the connection's last or not; `first` are the bytes of its head.
 
-        def finish() -> None:
-            self._threads_busy -= is_post
-            client.respond_raw(*future.result())
+        A probe is answered by the loop itself, everything else by a thread; False where too many wait for one.
+        """
+        kind = self._kinds.find(head)
 
-        future.add_done_callback(lambda _: self._wake_for(finish))
-        return True
+        def answer() -> Answered:
+            if client.is_gone and kind is not Kind.MODEL:  # those are counted
+                return b"", False
+            address, server = client.address, client.server_address
+            return run_app(self, first, body, address, server, is_last=is_last, is_gone=lambda: client.is_gone)
+
+        if kind is Kind.PROBE:
+            self._probes.append(lambda: client.respond_raw(*answer()))
+            return True
+        return self._pools[kind].submit(answer, lambda work: self._wake_for(lambda: client.respond_raw(*work())))
 
     def call_soon(self, work: Callable[[], None]) -> None:
         """Do something when the events at hand are handled; for the loop's own thread."""
@@ -91,8 +100,10 @@ class EventWorker(Worker):  # type: ignore[misc]
                 limit = self.settings.stop_timeout
                 stop_at = time.monotonic() + limit - min(_LAST_WORDS, limit / 4)
                 self._stop_accepting()
-            for key, events in self.selector.select(0 if self._done else _TICK):
+            for key, events in self.selector.select(0 if self._done or self._probes else _TICK):
                 key.data(events)
+            for _ in range(min(len(self._probes), _PROBES_AT_ONCE)):  # others get their turn in a flood of them
+                self._probes.popleft()()
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + _TICK
@@ -164,6 +175,28 @@ class EventWorker(Worker):  # type: ignore[misc]
         """Also outlive a terminal's Ctrl-C, which everyone in its group gets."""
         super().init_signals()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+class Pool:
+    """Threads for requests of one kind, and how many of these may wait for one."""
+
+    def __init__(self, name: str, threads: int, waiting: int) -> None:
+        self._threads = ThreadPoolExecutor(threads, name)
+        self._room = threads + waiting
+
+    def submit(self, answer: Callable[[], Answered], finish: Callable[[Callable[[], Answered]], None]) -> bool:
+        """Have a thread answer, which then calls `finish` with what gives the answer; False where it is full."""
+        if not self._room:
+            return False
+        self._room -= 1
+
+        def take() -> Answered:
+            self._room += 1
+            return future.result()
+
+        future = self._threads.submit(answer)
+        future.add_done_callback(lambda _: finish(take))
+        return True
 
 
 def raise_file_limit() -> int:

@@ -3,6 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 from gunicorn.http import errors, wsgi  # type: ignore[import-untyped]
@@ -36,19 +37,19 @@ class Answer:
 
 
 def run_app(
-    worker: Any, data: bytes, address: Any, server: Any, *, is_last: bool, is_gone: Callable[[], bool]
+    worker: Any, head: bytes, body: bytes, address: Any, server: Any, *, is_last: bool, is_gone: Callable[[], bool]
 ) -> tuple[bytes, bool]:
-    """Answer the request in `data`; return the bytes to send, and whether the connection may go on.
+    """Answer the request of that head and body; return the bytes to send, and whether the connection may go on.
 
     Where it is the connection's last request, the answer says so. The app may ask whether the client `is_gone`.
     """
     answer = Answer()
     try:
-        request = next(RequestParser(worker.cfg, [data], address))
+        request = next(RequestParser(worker.cfg, [head], address))
         request.version = min(request.version, (1, 1))  # a later minor version is answered as the latest that we know
         _check_coding(request)
         response, environ = wsgi.create(request, answer, address, server, worker.cfg)
-        environ[IS_GONE] = is_gone
+        environ |= {IS_GONE: is_gone, "wsgi.input": BytesIO(body)}  # gunicorn's own would copy it again and again
         environ.pop("HTTP_UPGRADE", None)  # Flask looks for a websocket's route, where an upgrade may be ignored
         if worker.is_stopping or is_last:
             response.force_close()

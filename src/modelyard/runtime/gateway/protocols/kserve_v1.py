@@ -9,6 +9,7 @@ from typing import Any
 
 from flask import Response, request
 
+from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.bodies import take_json
 from modelyard.runtime.gateway.protocols.protocol import (
@@ -73,7 +74,9 @@ KSERVE_V1 = Protocol(
     name="KServe V1",
     endpoints=(
         Endpoint(path="/v1/models", answer=list_models, about=_ALL, methods=("GET",)),
-        Endpoint(path="/v1/models/<path:model>", answer=show_readiness, about=READINESS, methods=("GET",)),
+        Endpoint(
+            path="/v1/models/<path:model>", answer=show_readiness, about=READINESS, methods=("GET",), kind=Kind.PROBE
+        ),
         Endpoint(path="/v1/models/<path:model>:predict", answer=predict, about=_PREDICT),
         Endpoint(path="/v1/models/<path:model>:explain", answer=explain, about=None),
     ),

@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, request
 
 from modelyard import __version__
+from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.bodies import check_coding, make_records, take_object
 from modelyard.runtime.gateway.protocols.protocol import (
@@ -323,14 +324,16 @@ OPEN_INFERENCE = Protocol(
     name="Open Inference",
     endpoints=(
         Endpoint(path="/v2", answer=show_server, about=_SERVER, methods=("GET",)),
-        Endpoint(path="/v2/health/live", answer=show_live, about=_LIVE, methods=("GET",)),
-        Endpoint(path="/v2/health/ready", answer=show_ready, about=_READY, methods=("GET",)),
+        Endpoint(path="/v2/health/live", answer=show_live, about=_LIVE, methods=("GET",), kind=Kind.PROBE),
+        Endpoint(path="/v2/health/ready", answer=show_ready, about=_READY, methods=("GET",), kind=Kind.PROBE),
         *(
             endpoint
             for path in ("/v2/models/<path:model>", "/v2/models/<path:model>/versions/<version>")
             for endpoint in (
                 Endpoint(path=path, answer=show_model, about=_MODEL, methods=("GET",)),
-                Endpoint(path=f"{path}/ready", answer=show_model_ready, about=READINESS, methods=("GET",)),
+                Endpoint(
+                    path=f"{path}/ready", answer=show_model_ready, about=READINESS, methods=("GET",), kind=Kind.PROBE
+                ),
                 Endpoint(path=f"{path}/infer", answer=infer, about=_INFER),
             )
         ),

@@ -12,6 +12,7 @@ from modelyard.runtime.gateway.admin import Operator
 from modelyard.runtime.gateway.conversion import Conversion, Convert
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
+from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
 from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.orders import Deed
@@ -104,6 +105,8 @@ class Endpoint:
     about: About | None
     methods: tuple[str, ...] = ("POST",)
     needs_default: bool = False
+    kind: Kind = Kind.STATE
+    """What GET is about here; every other method may ask a model."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import Response, request
 
+from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem, render_problem
 from modelyard.runtime.gateway.protocols.bodies import check_coding, make_records, take_json_or_form, take_object
 from modelyard.runtime.gateway.protocols.npy import NPY, decode_npy, encode_npy
@@ -240,7 +241,7 @@ _UNLOAD = About(summary="Unload a model", answers={JSON: {"type": "object"}}, is
 SAGEMAKER = Protocol(
     name="SageMaker",
     endpoints=(
-        Endpoint(path="/ping", answer=ping, about=_PING, methods=("GET",)),
+        Endpoint(path="/ping", answer=ping, about=_PING, methods=("GET",), kind=Kind.PROBE),
         Endpoint(path="/invocations", answer=invoke, about=_INVOKE_TARGET),
         Endpoint(path="/models", answer=list_models, about=_LIST, methods=("GET",)),
         Endpoint(path="/models", answer=load_model, about=_LOAD),

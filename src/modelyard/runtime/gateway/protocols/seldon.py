@@ -12,6 +12,7 @@ from typing import Any
 from flask import Response, g, request
 from werkzeug.exceptions import NotFound
 
+from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
 from modelyard.runtime.gateway.protocols.bodies import FILE_FIELD, FORM, RAW_FIELD, open_form
 from modelyard.runtime.gateway.protocols.protocol import JSON, TEXT, About, Endpoint, Models, Protocol
@@ -126,11 +127,11 @@ def describe(models: Models, route: str | None = None) -> Response:
 
 
 def _make_endpoints() -> tuple[Endpoint, ...]:
-    answers: dict[str, tuple[Callable[..., Response], tuple[str, ...], About]] = {
-        **{name: (call(method), ("GET", "POST"), _CALL) for name, (method, _) in _CALLS.items()},
-        **{name: (call(method), ("GET",), _STATE) for name, method in _STATES.items()},
-        "/health/ping": (ping, ("GET",), _PING),
-        "/seldon.json": (describe, ("GET",), _STATE),
+    answers: dict[str, tuple[Callable[..., Response], tuple[str, ...], About, Kind]] = {
+        **{name: (call(method), ("GET", "POST"), _CALL, Kind.MODEL) for name, (method, _) in _CALLS.items()},
+        **{name: (call(method), ("GET",), _STATE, Kind.MODEL) for name, method in _STATES.items()},
+        "/health/ping": (ping, ("GET",), _PING, Kind.PROBE),
+        "/seldon.json": (describe, ("GET",), _STATE, Kind.STATE),
     }
     return tuple(
         Endpoint(
@@ -139,8 +140,9 @@ def _make_endpoints() -> tuple[Endpoint, ...]:
             about=about,
             methods=VERBS,
             needs_default=not prefix,
+            kind=kind,
         )
-        for name, (answer, verbs, about) in answers.items()
+        for name, (answer, verbs, about, kind) in answers.items()
         for path in _paths_of(name)
         for prefix in ("", "/seldon/<path:route>")
     )

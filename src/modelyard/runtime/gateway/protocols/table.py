@@ -7,6 +7,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import Rule
 
+from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import render_problem
 from modelyard.runtime.gateway.protocols.kserve_v1 import KSERVE_V1
 from modelyard.runtime.gateway.protocols.open_inference import OPEN_INFERENCE
@@ -29,6 +30,11 @@ def add_protocols(app: Flask, models: Models) -> None:
     for (path, refuse), endpoints in paths.items():
         app.url_map.add(Rule(path, endpoint=path, strict_slashes=False))
         app.view_functions[path] = _make_view(refuse, endpoints, models)
+
+
+def find_kinds(models: Models) -> dict[str, Kind]:
+    """What GET is about, by path."""
+    return {one.path: one.kind for _, one in find_endpoints(models) if "GET" in one.methods}
 
 
 def find_refusal(path: str) -> Refuse:
