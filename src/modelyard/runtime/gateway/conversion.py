@@ -28,7 +28,7 @@ _MEDIUM = 1 << 20
 _MEMORY_OF_A_BYTE = 24
 _LEAST_MEMORY = 64 << 20
 _SECONDS_OF_A_BYTE = 10 / (1 << 24)
-_LEAST_SECONDS = 2.0
+_LEAST_SECONDS = 4.0
 _WAITING = 16
 _PATIENCE = 30.0
 _CHUNK = 1 << 18
@@ -44,7 +44,7 @@ class Conversion:
 
     def __init__(self, *, max_body: int) -> None:
         self._max_body = max_body
-        self._lanes = [Lane(most) for most in sorted({min(_MEDIUM, max_body), max_body})]
+        self._lanes = [make_lane(most) for most in sorted({min(_MEDIUM, max_body), max_body})]
 
     def read(self, convert: Convert, body: bytes, *, is_gone: IsGone, **arguments: Any) -> Frame:
         """What a request's body becomes. Raises Problem: what the conversion refuses, 413, 503 where too many wait."""
@@ -77,13 +77,20 @@ class Conversion:
         return lane.convert(convert, body, is_gone, arguments)
 
 
+def make_lane(most: int) -> "Lane":
+    """A lane with limits that leave room for what bodies of that size are in earnest."""
+    seconds = max(_LEAST_SECONDS, most * _SECONDS_OF_A_BYTE)
+    return Lane(most, seconds=seconds, memory=max(_LEAST_MEMORY, most * _MEMORY_OF_A_BYTE))
+
+
 class Lane:
     """A process that converts bodies of up to `most` bytes, one after the other; started when one is there."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, seconds: float, memory: int) -> None:
+        """A conversion may take so many seconds of a processor, and so many bytes beside the process itself."""
         self.most = most
-        self._seconds = max(_LEAST_SECONDS, most * _SECONDS_OF_A_BYTE)
-        self._memory = max(_LEAST_MEMORY, most * _MEMORY_OF_A_BYTE)
+        self._seconds = seconds
+        self._memory = memory
         self._places = threading.BoundedSemaphore(_WAITING)
         self._turn = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
