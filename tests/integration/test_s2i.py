@@ -405,7 +405,7 @@ def test_dockerfile_builds_the_same(client, builder, source, tmp_path):
     (source / ".s2i" / "environment").parent.mkdir()
     (source / ".s2i" / "environment").write_text('GREETING="$HOME \\" quoted"')
     config = BuildConfig(source=str(source), builder_image=builder)
-    path = build_dockerfile(client, config, tmp_path / "out", lambda line: None, directory=tmp_path)
+    path = build_dockerfile(client, config, tmp_path / "out" / "Dockerfile", lambda line: None, directory=tmp_path)
     files = {
         item.relative_to(path.parent).as_posix(): item.read_bytes() for item in path.parent.rglob("*") if item.is_file()
     }

@@ -16,7 +16,7 @@ from modelyard.engines.docker.builder_image import find_image, run_build
 from modelyard.engines.docker.client import Client, open_client
 from modelyard.engines.docker.layer import pack
 from modelyard.errors import InputError
-from modelyard.s2i.command import build_image, rebuild_config, run_result, show_usage
+from modelyard.s2i.command import build_dockerfile, build_image, rebuild_config, run_result, show_usage
 from modelyard.s2i.config import BuildConfig
 from tests.conftest import write_files
 
@@ -157,3 +157,54 @@ def test_rebuild_finds_a_relative_source_from_any_folder(client, build, make_bui
     config = rebuild_config(client, TAG, None)
     image = build_image(client, config, client.environ, lambda line: None, directory=Path("/"))
     assert output_of(client, image) == ["changed"]
+
+
+def test_dockerfile_with_injections_artifacts_and_a_name_of_its_own(client, build, make_builder, source, tmp_path):
+    assemble = (
+        "#!/bin/bash\nset -e\nmkdir -p /opt/app && cp -R /tmp/src/. /opt/app/\n"
+        'echo "$(cat /tmp/artifacts/old 2>/dev/null || echo nothing) $(cat /opt/in/token)" > /opt/app/main.txt\n'
+    )
+    save = "#!/bin/sh\necho kept > /tmp/old && exec tar -cf - -C /tmp old\n"
+    write_files(tmp_path / "bin", {"assemble": assemble, "run": SCRIPTS["run"], "save-artifacts": save})
+    write_files(tmp_path / "secrets", {"token": "t0ken"})
+    builder = make_builder("RUN mkdir -m 0750 /opt/in", "LABEL io.openshift.s2i.destination=/tmp")
+    previous, _ = build(
+        builder_image=builder, scripts_url="bin", injections=("secrets:/opt/in",), destination="/tmp", copy=True
+    )
+    assert output_of(client, previous) == ["nothing t0ken"]
+    config = BuildConfig(
+        source=str(source),
+        builder_image=builder,
+        tag=TAG,
+        incremental=True,
+        scripts_url="bin",
+        destination="/tmp",
+        injections=("secrets:/opt/in",),
+    )
+    path = build_dockerfile(client, config, tmp_path / "out" / "Containerfile", lambda line: None, directory=tmp_path)
+    assert path == tmp_path / "out" / "Containerfile"
+    files = {each.relative_to(path.parent).as_posix(): each for each in path.parent.rglob("*") if each.is_file()}
+    context = pack({name: each.read_bytes() for name, each in files.items()}, executable=list(files))
+    image = run_build(
+        client, io.BytesIO(context), action="build", on_output=lambda line: None, dockerfile="Containerfile"
+    )
+    assert output_of(client, image) == ["kept t0ken"]
+    labels = (find_image(client, image) or {})["Config"]["Labels"]
+    assert labels["io.openshift.s2i.scripts-url"] == "bin"
+    assert labels["io.openshift.s2i.destination"] == "/tmp"
+    container = client.api.create_container(image, command=["sh", "-c", "stat -c %a:%U /opt/in; ls -A /opt/in"])["Id"]
+    client.api.start(container)
+    client.api.wait(container)
+    assert client.api.logs(container).decode().splitlines() == ["750:root"]
+    client.api.remove_container(container, force=True)
+    client.api.remove_image(image, force=True)
+
+
+def test_dockerfile_does_not_replace_a_folder_of_its_users(client, make_builder, source, tmp_path, website):
+    write_files(tmp_path / "out", {"upload/picture.png": "mine"})
+    config = BuildConfig(
+        source=str(source), builder_image=make_builder(f"LABEL io.openshift.s2i.scripts-url={website}/bin")
+    )
+    with pytest.raises(InputError, match=r"out/upload: has picture.png, which s2i did not write"):
+        build_dockerfile(client, config, tmp_path / "out", lambda line: None, directory=tmp_path)
+    assert (tmp_path / "out" / "upload" / "picture.png").exists()

@@ -224,7 +224,8 @@ def _build(settings: Settings, client: "Client", config: "BuildConfig", flags: d
     if target and flags.get("run_it"):
         raise click.UsageError("--as-dockerfile builds nothing that --run could run")
     if target:
-        click.echo(build_dockerfile(client, config, settings.path(target), output, directory=settings.directory))
+        path = settings.path(f"{target}Dockerfile" if target.endswith("/") else target)
+        click.echo(build_dockerfile(client, config, path, output, directory=settings.directory))
         return
     image = build_image(
         client,
