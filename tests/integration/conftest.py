@@ -3,8 +3,10 @@
 import os
 import re
 import secrets
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -16,7 +18,7 @@ from modelyard.context import BuildContext, stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.protocols import Engine
 from modelyard.workspace import Kind
-from tests.integration.engine_daemons import running_engine
+from tests.integration.engine_daemons import running_engine, stop_services
 
 # A builder that knows nothing of environments: what it runs is the source's main.sh.
 BASH_ASSEMBLE = """\
@@ -33,6 +35,7 @@ exec bash main.sh
 """
 MODEL = "projects/demo/m"
 ENGINES = ("local", "docker", "podman")
+_SERVICES = "MODELYARD_TEST_SERVICES"
 StageScript = Callable[..., BuildContext]
 StageModel = Callable[..., BuildContext]
 BUILD = """
@@ -65,16 +68,47 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"engines tested: {', '.join(sorted(tested)) or 'none'}; NOT tested: {missing}")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder in which all processes of a run keep what they have started."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_SERVICES] = tempfile.mkdtemp(prefix="modelyard-engines-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what any process of the run has started, when all of them have ended."""
+    if not hasattr(config, "workerinput"):
+        services = Path(os.environ.pop(_SERVICES))
+        stop_services(services)
+        shutil.rmtree(services)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one engine's store run one after the other, those of a file too; the others at the same time.
+
+    The longest groups come first, so that no process is left alone with one of them in the end.
+    """
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
+    items.sort(key=lambda item: (*ENGINES[1:], _group_of(item)).index(_group_of(item)))
+
+
+def _group_of(item: pytest.Item) -> str:
+    """The engine of images that a test uses, by its parameter or as ENGINE of its file; else the file."""
+    asked = re.findall(rf"\b({'|'.join(ENGINES[1:])})\b", item.nodeid.partition("[")[2])
+    fixed: str | None = getattr(getattr(item, "module", None), "ENGINE", None)
+    return fixed or (asked[0] if asked else item.path.name)
+
+
 @pytest.fixture(scope="session")
-def image_engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], dict[str, str]]]:
+def image_engines() -> Iterator[Callable[[str], dict[str, str]]]:
     """The variables that lead to a running engine of images, by its name; started on use, stopped in the end."""
     with ExitStack() as stack:
         started: dict[str, dict[str, str]] = {}
 
         def start(engine: str) -> dict[str, str]:
             if engine not in started:
-                folder = tmp_path_factory.mktemp(engine)
-                started[engine] = stack.enter_context(running_engine(engine, folder))
+                started[engine] = stack.enter_context(running_engine(engine, Path(os.environ[_SERVICES])))
             return started[engine]
 
         yield start

@@ -1,12 +1,18 @@
-"""Docker and Podman for tests: found running, or started where the machine allows it, and stopped only then."""
+"""Docker and Podman for tests: found running, or started where the machine allows it, and stopped only then.
 
+Several processes may run the tests: whoever needs an engine first starts it, and the one that began them all stops what
+was started.
+"""
+
+import fcntl
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,48 +28,80 @@ _PODMAN_SOCKET = Path("/run/podman/podman.sock")
 
 
 @contextmanager
-def running_engine(engine: str, folder: Path) -> Iterator[dict[str, str]]:
-    """The variables that lead to a running engine with a base image; skip, with the reason, where there can be none."""
-    with _service(engine, folder) as socket:
-        client = Client(socket, os.environ)
+def running_engine(engine: str, services: Path) -> Iterator[dict[str, str]]:
+    """The variables that lead to a running engine with a base image; skip, with the reason, where there can be none.
+
+    `services` is the folder of all processes that run the tests, for what they have started.
+    """
+    with _one_at_a_time(services / f"{engine}.lock"):
+        client = Client(_find_or_start(engine, services), os.environ)
         base = os.environ.get("MODELYARD_BASE_IMAGE") or _make_base(client)
-        yield {
-            "MODELYARD_BASE_IMAGE": base,
-            # Package indexes may be in reach of this machine alone (a proxy, a VPN): builds use its own network.
-            "MODELYARD_BUILD_NETWORK": os.environ.get("MODELYARD_BUILD_NETWORK", "host"),
-        }
+    yield {
+        "MODELYARD_BASE_IMAGE": base,
+        # Package indexes may be in reach of this machine alone (a proxy, a VPN): builds use its own network.
+        "MODELYARD_BUILD_NETWORK": os.environ.get("MODELYARD_BUILD_NETWORK", "host"),
+    }
 
 
-@contextmanager
-def _service(engine: str, folder: Path) -> Iterator[Socket]:
+def stop_services(services: Path) -> None:
+    """Stop every engine that was started, and wait for its end."""
+    for record in services.glob("*.pid"):
+        pid = int(record.read_text())
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + 60
+            while _runs(pid) and time.monotonic() < deadline:
+                time.sleep(0.1)
+        record.unlink()
+
+
+def _find_or_start(engine: str, services: Path) -> Socket:
     found = find_socket(engine, os.environ)
     if found is not None and _answers(found):
-        yield found
-        return
+        return found
     command = shutil.which(_SERVICES[engine])
     if command is None:
         pytest.skip(f"ENGINE NOT TESTED: no {engine} runs here, and {_SERVICES[engine]} is not installed")
     if os.geteuid() != 0:
         pytest.skip(f"ENGINE NOT TESTED: no {engine} runs here, and only root may start one")
-    log = folder / f"{engine}.log"
+    log = services / f"{engine}.log"
     arguments = [] if engine == "docker" else ["system", "service", "--time=0", f"unix://{_PODMAN_SOCKET}"]
     _PODMAN_SOCKET.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        process = subprocess.Popen([command, *arguments], stdout=output, stderr=output, env=_service_environ(folder))
+        process = subprocess.Popen(
+            [command, *arguments], stdout=output, stderr=output, env=_service_environ(services), start_new_session=True
+        )
+    (services / f"{engine}.pid").write_text(str(process.pid))
+    deadline = time.monotonic() + 60
+    while True:
+        found = find_socket(engine, os.environ)
+        if found is not None and _answers(found):
+            _of_others.append(process)
+            return found
+        if process.poll() is not None or time.monotonic() > deadline:
+            last = log.read_text(errors="replace").splitlines()[-1:]
+            pytest.skip(f"ENGINE NOT TESTED: {_SERVICES[engine]} does not start here: {last}")
+        time.sleep(0.1)
+
+
+_of_others: list["subprocess.Popen[bytes]"] = []
+"""What outlives the process that has started it; forgotten, it would be a warning about a child that still runs."""
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _runs(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # where it is this process's own child
     try:
-        deadline = time.monotonic() + 60
-        while True:
-            found = find_socket(engine, os.environ)
-            if found is not None and _answers(found):
-                break
-            if process.poll() is not None or time.monotonic() > deadline:
-                last = log.read_text(errors="replace").splitlines()[-1:]
-                pytest.skip(f"ENGINE NOT TESTED: {_SERVICES[engine]} does not start here: {last}")
-            time.sleep(0.1)
-        yield found
-    finally:
-        process.terminate()
-        process.wait(timeout=60)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
 
 
 def _service_environ(folder: Path) -> dict[str, str]:

@@ -58,9 +58,12 @@ FILES = {
 }
 
 
+ENGINE = "docker"
+
+
 @pytest.fixture
 def engine_name() -> str:
-    return "docker"
+    return ENGINE
 
 
 @pytest.fixture

@@ -19,14 +19,15 @@ PROJECT = "projects/finance_income_prediction"
 LEAST_ACCURACY = 0.84
 MODELS = ("catBoost", "logisticRegression", "randomForest", "xgBoost")
 Make = Callable[..., str]
+ENGINE = "docker"
 
 
 @pytest.fixture
 def engine_name(request: pytest.FixtureRequest) -> str:
     if "MODELYARD_DATA" not in os.environ:
         pytest.skip("NOT TESTED: training and serving the income project from images needs MODELYARD_DATA")
-    request.getfixturevalue("image_engines")("docker")
-    return "docker"
+    request.getfixturevalue("image_engines")(ENGINE)
+    return ENGINE
 
 
 @pytest.fixture

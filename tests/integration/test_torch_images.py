@@ -20,14 +20,15 @@ PROJECT = "projects/mnist"
 # Six seconds on two cores: enough to recognise clear digits.
 PAYLOAD = {"$ref": "data/mnist.npz", "model_name": "mnist_cnn", "N": 200}
 Command = Callable[..., str]
+ENGINE = "docker"
 
 
 @pytest.fixture
 def engine_name(request: pytest.FixtureRequest) -> str:
     if find_cpu_torch() is None:
         pytest.skip("NOT TESTED: no CPU wheel of torch in pip's find-links: from the index it would bring CUDA")
-    request.getfixturevalue("image_engines")("docker")
-    return "docker"
+    request.getfixturevalue("image_engines")(ENGINE)
+    return ENGINE
 
 
 @pytest.fixture
