@@ -15,7 +15,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR, socket
-from threading import Thread
 from typing import Any, NamedTuple
 
 from modelyard.runtime.failures import format_trace
@@ -27,6 +26,7 @@ from modelyard.runtime.primitives import (
     end_process,
     monotonic,
     sleep,
+    start_new_thread,
     write_log,
 )
 from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
@@ -148,7 +148,8 @@ class Inbox:
     def start(self) -> None:
         """Start to follow the lifeline: until `open`, its end ends the process."""
         self._selector.register(self._lifeline, EVENT_READ, self._heed)
-        Thread(target=self._look_meanwhile, name="inbox", daemon=True).start()
+        # Not of `threading`: gevent patches what a process of a single thread holds, and breaks one that has more.
+        start_new_thread(self._look_meanwhile, ())
 
     def open(self, listener: Socket) -> None:
         """Accept connections from `listener`."""

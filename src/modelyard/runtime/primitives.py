@@ -53,6 +53,7 @@ __all__ = [
     "rename",
     "set_handler",
     "sleep",
+    "start_new_thread",
     "stat",
     "struct_error",
     "unpack_from",
