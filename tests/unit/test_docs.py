@@ -82,6 +82,47 @@ def test_every_option_is_named(name: str, command: click.Command) -> None:
     assert [option for option in options if not re.search(rf"{option}\b", page)] == []
 
 
+def flags_of(command: click.Command) -> set[str]:
+    return {name for parameter in command.params for name in parameter.opts if name.startswith("-")} | {"-h", "--help"}
+
+
+def flags_behind(name: str, child: str) -> set[str]:
+    """The flags of a command; of a group's child, or of all its children where none is named."""
+    commands = {key: command for key, command in walk_commands() if key.split()[0] == name}
+    chosen = [commands[f"{name} {child}"]] if f"{name} {child}" in commands else commands.values()
+    return {flag for command in chosen for flag in flags_of(command)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_flag_behind_a_command_is_one_of_it(page: Path) -> None:
+    called = re.findall(r"modelyard ([a-z0-9]+)((?: [a-z]+)?)([^`|\n]*)", page.read_text(encoding="utf-8"))
+    wrong = [
+        f"{name}{child} {flag}"
+        for name, child, rest in called
+        if name in COMMANDS
+        for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", rest)
+        if flag not in flags_behind(name, child.strip())
+    ]
+    assert wrong == []
+
+
+def test_the_page_of_s2i_names_flags_that_are_there_and_those_of_upstream_that_are_not() -> None:
+    has, _, rest = read("reference/s2i.md").partition("What upstream has and this has not")
+    has_not, _, more = rest.partition("\n## ")
+    known = {flag for name, command in walk_commands() if name.startswith("s2i") for flag in flags_of(command)}
+    named = re.findall(r"`(--[a-z][a-z-]+)", has + more)
+    first = re.findall(r"^\| (`--.*?) \|", has_not, flags=re.MULTILINE)
+    assert len(named) > 30 and len(first) > 3
+    assert {flag for flag in named if flag not in known} == set()
+    assert {flag for cell in first for flag in re.findall(r"--[a-z][a-z-]+", cell) if flag in known} == set()
+    table = {flag for command in s2i_commands() for flag in flags_of(command) if flag.startswith("--")}
+    assert {flag for flag in table if flag not in read("reference/s2i.md")} <= {"--help"}
+
+
+def s2i_commands() -> list[click.Command]:
+    return [command for name, command in walk_commands() if name.startswith("s2i ")]
+
+
 @pytest.mark.parametrize("kind", [*dict.fromkeys(walk_errors())], ids=lambda kind: kind.__name__)
 def test_every_exit_code_is_named_with_its_errors(kind: type[ModelyardError]) -> None:
     (row,) = [row for row in rows("reference/cli.md") if row.startswith(f"| {kind.exit_code} |")]
