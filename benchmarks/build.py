@@ -4,9 +4,13 @@ Builds the predict image of finance_income_prediction/randomForest. "One contain
 go into a container of the same builder image, assemble installs everything, all of it is committed as one layer. With
 pip in a virtual environment, as the Python builder images of s2i do (the ratios are to this), and with uv as in ours.
 Upstream's s2i binary is measured as well where it is on PATH. Medians of three runs each, and one JSON line.
+
+`python benchmarks/build.py [engine] trivial` measures `modelyard s2i build` as a whole process, with a builder image
+whose assemble copies one file: median of nine, beside `--version` (what any command takes to start) and pip's settings.
 """
 
 import gzip
+import io
 import json
 import os
 import secrets
@@ -24,7 +28,8 @@ from processes import run_benchmark, run_well
 from modelyard.context import BuildContext, load_context, stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
-from modelyard.engines.docker.layer import write_source_layer
+from modelyard.engines.docker.builder_image import run_build
+from modelyard.engines.docker.layer import pack, write_source_layer
 from modelyard.engines.docker.one_container import build_in_one, plan_one
 from modelyard.workspace import find_workspace
 
@@ -175,8 +180,55 @@ def measure_sizes(bench: Bench) -> dict[str, float]:
     return {"ten_models_disk_ratio": ten / one if one else 0.0, "bytes_of_a_changed_line": pushed}
 
 
+TRIVIAL_RUNS = 9
+TRIVIAL_BUILDER = """\
+FROM {base}
+LABEL io.openshift.s2i.scripts-url=image:///usr/libexec/s2i
+RUN mkdir -p /usr/libexec/s2i /opt/app && cd /usr/libexec/s2i \\
+ && printf '#!/bin/sh\\ncp -R /tmp/src/. /opt/app/\\n' > assemble && printf '#!/bin/sh\\nls /opt/app\\n' > run \\
+ && chmod 755 assemble run && chown 1001:0 /opt/app
+USER 1001
+"""
+
+
+def run_trivial(engine: str, folder: Path) -> dict[str, float]:
+    """Seconds of a whole `s2i build` that has next to nothing to do, and of what any such build waits for."""
+    opened = open_engine(engine, os.environ)
+    assert isinstance(opened, DockerEngine), f"{engine} is no engine of images"
+    base = os.environ.get("MODELYARD_BASE_IMAGE", "docker.io/library/python:3.11-slim")
+    builder, tag = (f"bench-{secrets.token_hex(4)}:{name}" for name in ("builder", "application"))
+    (folder / "source").mkdir()
+    (folder / "source" / "main.txt").write_text("hello")
+    context = io.BytesIO(pack({"Dockerfile": TRIVIAL_BUILDER.format(base=base).encode()}))
+    run_build(opened.client, context, action="build a builder", on_output=lambda line: None, tag=builder)
+    tool = [sys.executable, "-m", "modelyard"]
+    commands = {
+        "s2i_build": [*tool, "s2i", "build", str(folder / "source"), builder, tag, "--engine", engine],
+        "start": [*tool, "--version"],
+        "pip_settings": ["pip", "config", "list"],
+    }
+    if shutil.which("s2i"):
+        commands["upstream_s2i"] = ["s2i", "build", "--copy", str(folder / "source"), builder, tag]
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    try:
+        for _ in range(TRIVIAL_RUNS):
+            for name, command in commands.items():
+                times[name].append(measure(lambda command=command: run_well(command)))
+    finally:
+        for image in (tag, builder):
+            opened.client.api.remove_image(image, force=True)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
 def main() -> None:
     """Measure on the engine that is named, docker by default."""
+    if "trivial" in sys.argv[1:]:
+        engine = next((name for name in sys.argv[1:] if name != "trivial"), "docker")
+        with TemporaryDirectory(prefix="modelyard-bench-") as folder:
+            figures = run_trivial(engine, Path(folder))
+        show(figures)
+        print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
+        return
     with TemporaryDirectory(prefix="modelyard-bench-") as folder:
         bench = Bench(sys.argv[1] if len(sys.argv) > 1 else "docker", Path(folder))
         try:

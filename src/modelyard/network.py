@@ -8,9 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from threading import Thread
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "all_proxy", "no_proxy")
 CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "PIP_CERT", "SSL_CERT_DIR", "SSL_CLIENT_CERT")
@@ -50,6 +52,20 @@ class NetworkProfile:
 def read_network_profile(environ: Mapping[str, str]) -> NetworkProfile:
     """Read it from the environment and from the settings of the user's pip (which starts a process)."""
     return make_network_profile(environ, read_pip_settings(environ))
+
+
+def read_aside(environ: Mapping[str, str]) -> Callable[[], NetworkProfile]:
+    """Begin to read it, and return what waits for it: pip takes half a second to tell its settings."""
+    told: Future[NetworkProfile] = Future()
+
+    def read() -> None:
+        try:
+            told.set_result(read_network_profile(environ))
+        except BaseException as error:
+            told.set_exception(error)
+
+    Thread(target=read, daemon=True).start()
+    return told.result
 
 
 def trace_network_profile(environ: Mapping[str, str]) -> NetworkProfile:

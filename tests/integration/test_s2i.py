@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -469,6 +470,17 @@ def test_our_own_builder_image_is_one_for_s2i(client, image_engines, make_worksp
     config = BuildConfig(source=str(context.source), builder_image=engine.builder(context), tag=TAG, copy=True)
     image = build_image(client, config, client.environ, lambda line: None, directory=tmp_path)
     api = client.api
+    size = api.inspect_image(image)["Size"]
+    for _ in range(2):
+        # What the image before saved is used, so nothing is asked for, and it is not in the image twice.
+        offline = replace(config, incremental=True, environment={"UV_OFFLINE": "1"})
+        lines: list[str] = []
+        image = build_image(client, offline, client.environ, lines.append, directory=tmp_path)
+        assert "---> requirements: use what the previous image saved" in lines
+        assert api.inspect_image(image)["Size"] <= size + 100_000
+    links = "stat -c %h /opt/modelyard/environments/default/lib/python3*/site-packages/six.py"
+    assert run_command(client, image, links) == ["2"]
+    assert run_command(client, image, "ls -d /tmp/artifacts") != ["/tmp/artifacts"]
     container = api.create_container(image, environment={"TRAIN": "1", "PAYLOAD": '{"a": 1}'})["Id"]
     try:
         api.start(container)

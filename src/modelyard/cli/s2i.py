@@ -11,6 +11,7 @@ from modelyard.cli.options import engine_option, pass_settings
 from modelyard.cli.pflags import PflagGroup
 from modelyard.cli.settings import Settings, say_engine
 from modelyard.errors import InputError
+from modelyard.network import read_aside
 
 if TYPE_CHECKING:
     from modelyard.engines.docker.client import Client
@@ -217,10 +218,12 @@ def version_s2i() -> None:
 
 
 def _build(settings: Settings, client: "Client", config: "BuildConfig", flags: dict[str, Any]) -> None:
+    target = flags.get("as_dockerfile")
+    # While the rest of this program loads, and the source is fetched.
+    read_network = None if target else read_aside(settings.environ)
     from modelyard.s2i.command import build_dockerfile, build_image, run_result
 
     output = _discard if flags.get("quiet") else _to_stderr
-    target = flags.get("as_dockerfile")
     if target and flags.get("run_it"):
         raise click.UsageError("--as-dockerfile builds nothing that --run could run")
     if target:
@@ -234,6 +237,7 @@ def _build(settings: Settings, client: "Client", config: "BuildConfig", flags: d
         output,
         directory=settings.directory,
         keep_folder=bool(flags.get("save_temp_dir")),
+        read_network=read_network,
     )
     click.echo(image)
     if flags.get("run_it"):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelyard.runtime.artifacts import restore_cache
 from modelyard.runtime.entries import check_source
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.groups import find_environments, name_requirements
@@ -52,6 +53,8 @@ def assemble(roots: Roots) -> None:
     if "setup" in roots.stages:
         run_setup(roots)
     if "requirements" in roots.stages:
+        if restore_cache(roots.source, roots.environ):
+            say("requirements", "use what the previous image saved")
         make_environments(roots)
     if "source" in roots.stages:
         copy_source(roots)

@@ -70,17 +70,9 @@ class Prepared:
         return self.user if self.config.allowed_uids else "0"
 
 
-def build(
-    client: Client,
-    config: BuildConfig,
-    folder: Path,
-    profile: ContainerProfile,
-    on_output: OnOutput,
-    *,
-    directory: Path,
-) -> str:
-    """Build and tag; return the image's id. `folder` is for temporary files, `directory` what paths are relative to."""
-    prepared = prepare(client, config, folder, on_output, directory=directory)
+def build(client: Client, prepared: Prepared, profile: ContainerProfile, on_output: OnOutput) -> str:
+    """Build and tag; return the image's id."""
+    config = prepared.config
     if prepared.builder.onbuild:
         image = build_onbuild(client, prepared, on_output)
     elif prepared.runtime is not None:
@@ -99,7 +91,10 @@ def build(
 
 
 def prepare(client: Client, config: BuildConfig, folder: Path, on_output: OnOutput, *, directory: Path) -> Prepared:
-    """Get builder image, source and scripts together; raise InputError for what does not fit."""
+    """Get builder image, source and scripts together; raise InputError for what does not fit.
+
+    `folder` is for temporary files, `directory` what paths are relative to.
+    """
     if config.incremental and config.runtime_image:
         raise InputError("--incremental and --runtime-image exclude each other", hint="leave one of them out")
     builder = open_builder(client, config.builder_image, config.pull_policy, on_output)

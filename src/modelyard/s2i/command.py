@@ -1,6 +1,6 @@
 """What the commands of `modelyard s2i` do, from arguments to result."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ from modelyard.engines.docker.profile import container_profile
 from modelyard.engines.protocols import OnOutput
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, RunError
-from modelyard.network import read_network_profile
+from modelyard.network import NetworkProfile, read_aside
 from modelyard.runtime.scratch import scratch_folder
 from modelyard.s2i.build import build, prepare
 from modelyard.s2i.builder import open_builder
@@ -32,11 +32,16 @@ def build_image(
     *,
     directory: Path,
     keep_folder: bool = False,
+    read_network: Callable[[], NetworkProfile] | None = None,
 ) -> str:
-    """Build, tell the callback URL how it went, remove the previous image if asked to; return the image's id."""
+    """Build, tell the callback URL how it went, remove the previous image if asked to; return the image's id.
+
+    `read_network` gives the user's network settings, where somebody has begun to read them already.
+    """
     config = replace(config, tag=normalise_tag(config.tag) if config.tag else "")
     check_callback(config.callback_url)
     previous = find_image(client, config.tag) if config.tag and config.remove_previous else None
+    read_network = read_network or read_aside(environ)
     messages: list[str] = []
 
     def keep(line: str) -> None:
@@ -45,9 +50,10 @@ def build_image(
 
     image = ""
     try:
-        profile = read_network_profile(environ)
-        with _work_folder(keep_folder, on_output) as folder, container_profile(profile, environ) as network:
-            image = build(client, config, folder, network, keep, directory=directory)
+        with _work_folder(keep_folder, on_output) as folder:
+            prepared = prepare(client, config, folder, keep, directory=directory)
+            with container_profile(read_network(), environ) as network:
+                image = build(client, prepared, network, keep)
     finally:
         if config.callback_url:
             found = find_image(client, image) if image else None
