@@ -23,6 +23,7 @@ from modelyard.context import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
 from modelyard.engines.docker.layer import ChunkReader, pack, write_files_layer
+from modelyard.engines.protocols import ContainerSpec
 from modelyard.errors import BuildError, EngineError
 from modelyard.workspace import find_workspace
 from tests.component.requirements.wheels import make_wheel
@@ -485,6 +486,38 @@ class TestServing:
             assert api.inspect_container(container)["State"]["ExitCode"] == 0
         finally:
             api.remove_container(container, force=True)
+
+
+class TestContainersOfAnyPlatform:
+    """What a platform's own limits do to an image that it runs by itself."""
+
+    def test_read_only_without_a_temporary_folder_says_what_to_mount(self, docker, stage):
+        image = docker.build(stage(), tag="demo")
+        code, output = run_container(docker, image.id, user="54321:0", host={"read_only": True})
+        assert code != 0
+        assert "Traceback" not in output
+        assert "MODELYARD_RUN_DIR" in output and "--tmpfs /tmp" in output
+
+    @pytest.mark.parametrize("user", ["1001", "54321:0"])
+    @pytest.mark.parametrize("kind", ["train", "predict"])
+    def test_whoever_runs_it_has_a_name_and_a_home(self, docker, stage, kind, user):
+        tell = "import getpass, pathlib\n\ndef train(msg):\n    return [getpass.getuser(), str(pathlib.Path.home())]\n"
+        answer = (
+            "import getpass, pathlib\n\ndef predict(msg):\n    return [getpass.getuser(), str(pathlib.Path.home())]\n"
+        )
+        files = {"train.py": tell, "predict.py": answer, "test/test_instances.json": '{"payload": {}}'}
+        image = docker.build(stage(kind, **files), tag="demo")
+        environment = {"TRAIN": "1"} if kind == "train" else {"BARE": "1"}
+        _, output = run_container(docker, image.id, user=user, environment=environment)
+        assert "modelyard" in output and ("/model" if kind == "train" else "/action") in output
+
+    def test_shared_memory_is_as_large_as_was_said(self, docker, stage):
+        use = "import os\n\ndef train(msg):\n    os.posix_fallocate(os.open('/dev/shm/x', 66, 0o600), 0, 100 << 20)\n"
+        image = docker.build(stage("train", **{"train.py": use}), tag="demo")
+        spec = ContainerSpec(image.id, environment={"TRAIN": "1"})
+        assert docker.run(spec) != 0
+        environ = docker.client.environ | {"MODELYARD_SHM_SIZE": "200000000"}
+        assert open_engine("docker", environ).run(spec) == 0
 
 
 class TestTrouble:

@@ -9,6 +9,7 @@ from modelyard.cli.options import (
     not_negative,
     parse_variables,
     pass_settings,
+    shared_memory_option,
     variables_option,
 )
 from modelyard.cli.settings import Settings
@@ -21,6 +22,7 @@ from modelyard.pipeline.endpoint import Endpoint
 @click.option("--name", help="The container's name.")
 @variables_option
 @click.option("-v", "--volume", "volumes", multiple=True, metavar="FOLDER:TARGET[:ro]", help="Mount a folder.")
+@shared_memory_option
 @engine_option
 @pass_settings
 def run_command(

@@ -12,6 +12,7 @@ from modelyard.cli.options import (
     limits_options,
     pass_settings,
     port_option,
+    shared_memory_option,
 )
 from modelyard.cli.serving import shorten
 from modelyard.cli.settings import Settings
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.argument("project", default="finance_income_prediction")
 @host_option
 @port_option
+@shared_memory_option
 @limits_options
 @engine_option
 @json_option

@@ -13,6 +13,7 @@ from modelyard.cli.options import (
     json_option,
     limits_options,
     pass_settings,
+    shared_memory_option,
     variant_option,
 )
 from modelyard.cli.settings import Settings
@@ -55,6 +56,7 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
 @click.option(
     "--reuse", is_flag=True, help="Train only where source, payload or data changed since the binary was written."
 )
+@shared_memory_option
 @limits_options
 @variant_option
 @engine_option

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -53,6 +54,23 @@ class Size(click.ParamType[int]):
         base = 1024 if match["binary"] else 1000
         power = " kmgt".index((match["unit"] or " ").lower())
         return round(float(match["number"]) * int(base**power))
+
+
+def _keep_shared_memory(context: click.Context, parameter: click.Parameter, value: int | None) -> None:
+    """Hand it to the engine, by the variable that it reads."""
+    settings = context.find_object(Settings)
+    if value is not None and settings is not None:
+        context.obj = replace(settings, environ={**settings.environ, "MODELYARD_SHM_SIZE": str(value)})
+
+
+shared_memory_option = click.option(
+    "--shm-size",
+    type=Size(),
+    envvar="MODELYARD_SHM_SIZE",
+    expose_value=False,
+    callback=_keep_shared_memory,
+    help="What /dev/shm of the container may hold (docker, podman): 2GiB. Default: the engine's, most often 64 MiB.",
+)
 
 
 def limits_options(command: Command) -> Command:

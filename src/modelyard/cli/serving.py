@@ -21,6 +21,7 @@ from modelyard.cli.options import (
     parse_variables,
     pass_settings,
     port_option,
+    shared_memory_option,
     variables_option,
     variant_option,
 )
@@ -54,6 +55,7 @@ _ANSWER_WIDTH = 80
 @variables_option
 @host_option
 @port_option
+@shared_memory_option
 @limits_options
 @variant_option
 @engine_option
@@ -140,6 +142,7 @@ def serve_command(
 @host_option
 @port_option
 @click.option("--tolerance", type=not_negative, default=1e-6, show_default=True, help="What numbers may differ by.")
+@shared_memory_option
 @limits_options
 @variant_option
 @engine_option

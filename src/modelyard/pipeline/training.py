@@ -19,8 +19,11 @@ from modelyard.pipeline.subject import choose_model_name
 from modelyard.workspace import ModelDirectory, Workspace
 
 SIGKILL_EXIT = 137
+SIGBUS_EXIT = 135
 SOURCE_DIGEST = "MODELYARD_SOURCE_DIGEST"
 _TAIL = 15
+# What torch, Python and the C library say of a full /dev/shm, in whichever process of the training it was.
+_SHARED_MEMORY_SIGNS = ("shared memory (shm)", "Bus error", "bus error", "/torch_", "/dev/shm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,6 +211,8 @@ def _training_failed(request: TrainRequest, code: int, lines: list[str]) -> RunE
     hint = f"read {request.model.path / 'train.py'}; no half-written binary is left"
     if code == SIGKILL_EXIT:
         hint = "it was killed (signal 9), most often for want of memory: train on less data or a larger machine"
+    if code == SIGBUS_EXIT or any(sign in line for line in lines for sign in _SHARED_MEMORY_SIGNS):
+        hint = "/dev/shm was full: a container has 64 MiB of shared memory; more: --shm-size 2GiB (make: SHM_SIZE=2GiB)"
     return RunError(f"training {request.model.full_name} exited with {code}{said}", hint=hint)
 
 

@@ -96,6 +96,9 @@ class Process:
         self.start_at = time.monotonic() + min(longest, 0.05 * 2**self._failures)
 
 
+SHORT_OF_SHARED_MEMORY = "/dev/shm was full, most often: a container has 64 MiB there, unless SHM_SIZE says more"
+
+
 def describe_exit(code: int) -> str:
     """Say how a process ended.
 
@@ -104,6 +107,8 @@ def describe_exit(code: int) -> str:
     """
     if code >= 0:
         return f"exit code {code}"
+    if code == -signal.SIGBUS:
+        return f"killed by SIGBUS: {SHORT_OF_SHARED_MEMORY}"
     names = {number.value: number.name for number in signal.Signals}
     return f"killed by {names.get(-code, f'signal {-code}')}"
 

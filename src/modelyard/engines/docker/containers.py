@@ -17,6 +17,7 @@ from modelyard.errors import EngineError, InputError
 from modelyard.workspace import as_container_name
 
 CONTAINER_LABEL = "io.modelyard.container"
+SHM_SIZE = "MODELYARD_SHM_SIZE"
 PORT = "5000/tcp"
 _STOP_GRACE = 5
 
@@ -26,6 +27,8 @@ class DockerContainers:
     """What an engine runs of application images."""
 
     client: Client
+    shared_memory: str | None = None
+    """What /dev/shm may hold; None for what the engine gives."""
 
     def run(self, spec: ContainerSpec, *, on_output: OnOutput) -> int:
         """Run in the foreground and remove the container."""
@@ -108,6 +111,7 @@ class DockerContainers:
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 init=init,
+                shm_size=self.shared_memory,
                 **options,
             )
             return str(

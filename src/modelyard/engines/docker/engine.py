@@ -17,7 +17,7 @@ from modelyard.engines.docker.builder_image import (
     plan_builder,
 )
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.containers import DockerContainers
+from modelyard.engines.docker.containers import SHM_SIZE, DockerContainers
 from modelyard.engines.docker.dependencies import make_dependencies
 from modelyard.engines.docker.dependency_plan import DependencyPlan
 from modelyard.engines.docker.images import DockerImages
@@ -46,7 +46,7 @@ class DockerEngine(DelegatingEngine):
         self.client = Client(socket, environ)
         self._environ = environ
         self._images = DockerImages(self.client)
-        self._containers = DockerContainers(self.client)
+        self._containers = DockerContainers(self.client, shared_memory=environ.get(SHM_SIZE) or None)
 
     @classmethod
     def from_environ(cls, name: str, environ: Mapping[str, str]) -> "DockerEngine":
