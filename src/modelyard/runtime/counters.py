@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
+from modelyard.runtime.channels import clean_count, read_shared
 from modelyard.runtime.memory import reserve_disk
 from modelyard.runtime.primitives import mmap
 
@@ -26,12 +27,13 @@ def map_doubles(path: Path, count: int) -> memoryview[float]:
 
 
 def read_doubles(path: Path, count: int) -> Values:
-    """The doubles in the file at `path`; zeros where it is gone, or half made."""
+    """The doubles in the file at `path`; zeros where it is gone, half made, or holds what nobody counts."""
     try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+        data = read_shared(path, _DOUBLE * count)
+    except OSError:
         data = b""
-    return array("d", data if len(data) == _DOUBLE * count else bytes(_DOUBLE * count))
+    found = array("d", data if len(data) == _DOUBLE * count else bytes(_DOUBLE * count))
+    return array("d", map(clean_count, found))
 
 
 class Histogram:

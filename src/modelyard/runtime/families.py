@@ -49,6 +49,15 @@ def take_mark(mark: str) -> None:
                     memory.write(new)
 
 
+def is_parent(parent: int, pid: int) -> bool:
+    """Tell whether one process is the parent of another, which may have ended; true where nobody can know."""
+    if sys.platform != "linux":
+        return True
+    with suppress(OSError, IndexError):
+        return int(_read_stat(str(pid))[1]) == parent
+    return False
+
+
 def end_family(mark: str, pid: int | None = None) -> None:
     """Kill everything whose mark begins with `mark`, and `pid` with all below it; return when that has ended, or soon.
 

@@ -16,7 +16,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from modelyard.runtime.families import MARK
+from modelyard.runtime.channels import NonsenseError, parse_fork_news
+from modelyard.runtime.families import MARK, is_parent
 from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 from modelyard.runtime.processes import NEVER, Process, Site
 
@@ -141,14 +142,23 @@ class ForkServer(Process):
         if self._control is None:
             return
         for line in read_lines(self._selector, self._control, self._control.recv, self._lines):
-            self._take(json.loads(line))
+            try:
+                self._take(parse_fork_news(line))
+            except NonsenseError as error:
+                log.error("the fork server of %s ends: it told the supervisor %s", self._environment, error)
+                unfollow(self._selector, self._control)
+                self.kill()
+                return
 
     def _take(self, news: Mapping[str, Any]) -> None:
+        """Believe what it has to say; raise NonsenseError for what it cannot know."""
         if "exit" in news:
             worker = self._forked.pop(news["exit"], None)
             if worker is not None:
                 worker.returncode = news["code"]
         elif "forked" in news:
+            if self.popen is None or not is_parent(self.popen.pid, news["forked"]):
+                raise NonsenseError(f"of a process that it has not forked: {news['forked']}")
             self._answer = news
         elif "preloaded" in news:
             self.is_ready = True

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from socket import SHUT_RDWR, socket
 from typing import Any, NamedTuple
 
+from modelyard.runtime.channels import NonsenseError, check_request
 from modelyard.runtime.failures import format_trace
 from modelyard.runtime.primitives import (
     EVENT_READ,
@@ -57,6 +58,7 @@ class Connection:
             self._reader.feed(data)
             jobs = []
             while (frame := self._reader.next_frame()) is not None:
+                check_request(frame.header)
                 if "cancel" in frame.header:
                     self._cancel(frame.header["cancel"])
                 else:
@@ -64,7 +66,7 @@ class Connection:
                     self._jobs[job.number] = job
                     jobs.append(job)
             return jobs
-        except (OSError, WireError, KeyError):
+        except (OSError, WireError, NonsenseError):
             self.is_open = False
             return []
 

@@ -8,21 +8,27 @@ from typing import IO
 
 Channel = IO[bytes] | socket.socket
 _CHUNK = 1 << 16
+MAX_LINE = 1 << 16
 
 
 class LineBuffer:
     """Makes lines of bytes as they arrive; a line longer than `limit` is cut into pieces."""
 
-    def __init__(self, limit: int = 1 << 16) -> None:
-        self._limit = limit
-        self._rest = b""
+    def __init__(self, limit: int = MAX_LINE) -> None:
+        self.limit = limit
+        self._rest = bytearray()
 
     def take(self, data: bytes) -> list[str]:
         """The lines that `data` completes; no data completes the last one."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        if self._rest and (not data or len(self._rest) > self._limit):
-            lines.append(self._rest)
-            self._rest = b""
+        first, *others = data.split(b"\n")
+        self._rest += first
+        lines: list[bytes] = []
+        if others:
+            lines = [bytes(self._rest), *others[:-1]]
+            self._rest = bytearray(others[-1])
+        if self._rest and (not data or len(self._rest) > self.limit):
+            lines.append(bytes(self._rest))
+            self._rest.clear()
         return [line.decode(errors="replace").rstrip("\r") for line in lines]
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import mmap
 import os
 import selectors
 import signal
@@ -18,9 +17,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelyard.runtime.application import Model
+from modelyard.runtime.channels import CLOCK, NonsenseError, parse_news, read_clock
 from modelyard.runtime.families import MARK, end_family
 from modelyard.runtime.forks import ForkServer
-from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
+from modelyard.runtime.lines import MAX_LINE, LineBuffer, read_lines, unfollow
 from modelyard.runtime.logs import fields
 from modelyard.runtime.memory import read_resident_bytes, reserve_disk
 from modelyard.runtime.processes import NEVER, Child, Process, Site, describe_exit
@@ -28,11 +28,12 @@ from modelyard.runtime.routes import Route
 from modelyard.runtime.seldon_metrics import metrics_path
 from modelyard.runtime.status import ModelStatus
 from modelyard.runtime.taken import own_socket
-from modelyard.runtime.worker import ALARM, DUMP_SIGNAL
+from modelyard.runtime.worker import DUMP_SIGNAL
 
 log = logging.getLogger(__name__)
 
-_MAX_NEWS = 1 << 26  # the modules and files of a large model take more than a line of its log may
+_MAX_NEWS = 1 << 24  # the modules and files of a large model take more than a line of its log may
+_LAST_WORDS = 3.0
 _DUMP_TIME = 0.3
 _FATAL = "Fatal Python error"
 _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
@@ -83,7 +84,7 @@ class ModelProcess(Process):
         self._mark = ""
         self._control: socket.socket | None = None
         self._output: IO[bytes] | None = None
-        self._clock: mmap.mmap | None = None
+        self._clock: IO[bytes] | None = None
         self._lines = LineBuffer()
         self._news = LineBuffer(limit=_MAX_NEWS)
         self._last_line = ""
@@ -93,6 +94,9 @@ class ModelProcess(Process):
         self._kill_reason: str | None = None
         self._is_released = False
         self._looked_at = self._asked_at = 0.0
+        self._is_believed = True
+        """Whether all that it has told was news."""
+        self._deaf_since = NEVER
         self._silent_for: float | None = None
         """Seconds since it was asked whether it reacts; None where it has answered."""
 
@@ -106,9 +110,10 @@ class ModelProcess(Process):
         self._mark = self._site.make_mark(next(_STARTS))
         self._control, control = socket.socketpair()
         with control, tempfile.TemporaryFile(dir=self._site.run_dir) as clock:
-            clock.truncate(ALARM.size)
-            reserve_disk(clock.fileno(), ALARM.size)
-            self._clock = mmap.mmap(clock.fileno(), ALARM.size, access=mmap.ACCESS_READ)
+            clock.truncate(CLOCK.size)
+            reserve_disk(clock.fileno(), CLOCK.size)
+            # Read, not mapped: the worker may cut it short, which would end who touches a page that is not there.
+            self._clock = open(os.dup(clock.fileno()), "rb", buffering=0)  # noqa: PTH123, SIM115
             read_end, output = os.pipe()
             self._output = open(read_end, "rb", buffering=0)  # noqa: PTH123, SIM115
             try:
@@ -117,6 +122,7 @@ class ModelProcess(Process):
                 os.close(output)
         self._started = time.monotonic()
         self._silent_for = None
+        self._is_believed, self._deaf_since = True, NEVER
         self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(limit=_MAX_NEWS), ""
         self._follow()
         restarts = self.status.restarts + (self.status.pid is not None)
@@ -171,7 +177,8 @@ class ModelProcess(Process):
             os.killpg(pid, signal.SIGKILL)
         end_family(self._mark)
         self._read_output()
-        self._read_control()
+        if self._is_believed:
+            self._read_control()
         self._unfollow()
         for path in self.socket.parent.glob(metrics_path(self.socket, pid).name):
             path.unlink(missing_ok=True)
@@ -256,13 +263,23 @@ class ModelProcess(Process):
     def _read_control(self) -> None:
         assert self._control is not None
         for line in read_lines(self._selector, self._control, self._control.recv, self._news):
-            self._take_news(json.loads(line))
+            try:
+                is_ready, is_asked = self._ready_since != NEVER, self._silent_for is not None
+                self._take_news(parse_news(line, self._model.routes, is_ready=is_ready, is_asked=is_asked))
+            except NonsenseError as error:
+                self._is_believed = False
+                unfollow(self._selector, self._control)
+                self.end(f"it told the supervisor {error}")
+                return
+        if self._control not in self._selector.get_map():
+            self._deaf_since = time.monotonic()
 
     def _take_news(self, news: Mapping[str, Any]) -> None:
         if news["state"] == "alive":
             self._silent_for = None
         elif news["state"] == "ready":
             self._ready_since = time.monotonic()
+            self._news.limit = MAX_LINE
             self.loaded_bytes = read_resident_bytes(self.popen.pid) or 0 if self.popen else 0
             seconds = float(news["seconds"])
             self.files, self.answered = news["files"], tuple(news["answered"])
@@ -275,6 +292,8 @@ class ModelProcess(Process):
             log.info("%s: ready in %.2f s", self.status.name, seconds, extra=fields(model=self.status.name))
         elif news["state"] == "unbatched":
             route, reason = news["route"], news["reason"]
+            if self.status.unbatched.get(route) is not None:
+                raise NonsenseError(f"again that requests of {route} share no calls")
             self.status = replace(self.status, unbatched={**self.status.unbatched, route: reason})
             log.warning("%s: requests of %s share no more calls: %s", self.status.name, route, reason)
         else:
@@ -313,14 +332,26 @@ class ModelProcess(Process):
 
     def _find_overdue(self, now: float) -> str | None:
         """What takes too long; None while nothing does."""
-        limit = self._site.settings.load_timeout
-        if self._ready_since == NEVER and now - self._started > limit:
-            return f"loading it took longer than {limit:g} s (LOAD_TIMEOUT)"
-        end_by, seconds = ALARM.unpack_from(self._clock) if self._clock is not None else (0.0, 0.0)
+        if now - self._deaf_since > _LAST_WORDS and not self._is_released:
+            return "it has closed its socket to the supervisor"
+        if self._ready_since == NEVER:
+            limit = self._site.settings.load_timeout
+            return f"loading it took longer than {limit:g} s (LOAD_TIMEOUT)" if now - self._started > limit else None
+        try:
+            end_by, seconds = self._read_clock()
+        except NonsenseError as error:
+            return f"it shows {error}"
         if 0.0 < end_by < now - _GRACE:
             return f"a request ran longer than {seconds:g} s"
         patience = max(self.limit, _LEAST_PATIENCE)
         return f"it did not react for {patience:g} s" if self._listen(now, computes=end_by > 0.0) > patience else None
+
+    def _read_clock(self) -> tuple[float, float]:
+        """When the running call has to end, and how long it may take; zeros where none runs."""
+        if self._clock is None:
+            return 0.0, 0.0
+        data = os.pread(self._clock.fileno(), CLOCK.size, 0)
+        return read_clock(data, time.monotonic(), self.limit)
 
     def _listen(self, now: float, *, computes: bool) -> float:
         """Ask the worker now and then whether it reacts; return for how many seconds it has not, computing nothing.

@@ -124,6 +124,12 @@ class ModelWorkers:
             self._tell(logging.INFO, "loading it: asked to")
             self._serving = [self._make(socket) for socket in self._sockets]
 
+    def end(self, pid: int, why: str) -> None:
+        """End one of them, of which somebody says why."""
+        for process in self.processes:
+            if process.popen is not None and process.popen.pid == pid:
+                process.end(why)
+
     def abandon_reload(self, why: str) -> None:
         """Load nothing beside what serves any more; who waits for that is told why."""
         self._drop_candidates()

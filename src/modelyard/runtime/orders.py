@@ -1,7 +1,8 @@
 """Orders to the supervisor, over a Unix socket in the run directory: what is to become of one model.
 
 An order is a line of JSON, {"do": "reload", "model": "..."}. Its answer, {"error": null or "why not"}, comes when the
-model is as it was asked to be, or is known not to become so. Whoever waits for none just closes.
+model is as it was asked to be, or is known not to become so. Whoever waits for none just closes. The gateway's order
+{"do": "end", "model": "...", "pid": 1, "why": "..."} is for a worker that answers nonsense.
 """
 
 from __future__ import annotations
@@ -9,17 +10,22 @@ from __future__ import annotations
 import json
 import selectors
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from modelyard.runtime.channels import NonsenseError, parse_order, parse_order_answer
 from modelyard.runtime.lines import LineBuffer, read_lines, unfollow
 
 Deed = Literal["reload", "load", "unload"]
 Reply = Callable[["str | None"], None]
-Take = Callable[[Deed, str, Reply], None]
+Take = Callable[[Mapping[str, Any], Reply], None]
 _FILE = "orders.sock"
+_LONGEST = 1 << 16
+_MOST_SILENT = 64
+_PATIENCE = 10.0
 
 
 def give_order(run_dir: Path, do: Deed, model: str, *, timeout: float | None) -> str | None:
@@ -34,11 +40,22 @@ def give_order(run_dir: Path, do: Deed, model: str, *, timeout: float | None) ->
         if timeout is None:
             return None
         with sock.makefile("rb") as answers:
-            line = answers.readline()
+            line = answers.readline(_LONGEST)
     if not line:
         raise ConnectionError("the supervisor ended")
-    error: str | None = json.loads(line)["error"]
-    return error
+    try:
+        return parse_order_answer(line)
+    except NonsenseError as error:
+        raise ConnectionError(str(error)) from None
+
+
+def accuse(run_dir: Path, model: str, pid: int, why: str) -> None:
+    """Have the supervisor end a worker; wait for nothing, as an event loop must not."""
+    order = {"do": "end", "model": model, "pid": pid, "why": why}
+    with suppress(OSError), socket.socket(socket.AF_UNIX) as sock:
+        sock.setblocking(False)
+        sock.connect(str(run_dir / _FILE))
+        sock.send(json.dumps(order).encode() + b"\n")
 
 
 class Orders:
@@ -47,6 +64,7 @@ class Orders:
     def __init__(self, run_dir: Path, selector: selectors.BaseSelector, take: Take) -> None:
         self._selector = selector
         self._take = take
+        self._silent: list[_Order] = []
         self._path = run_dir / _FILE
         self._path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
@@ -65,7 +83,12 @@ class Orders:
         with suppress(OSError):
             sock = self._listener.accept()[0]
             sock.setblocking(False)
-            self._selector.register(sock, selectors.EVENT_READ, _Order(self._selector, sock, self._take).read)
+            order = _Order(self._selector, sock, self._take)
+            self._selector.register(sock, selectors.EVENT_READ, order.read)
+            self._silent = [one for one in self._silent if one.is_silent]
+            self._silent.append(order)
+            for late in [one for one in self._silent[:-1] if one.is_late or len(self._silent) > _MOST_SILENT][:1]:
+                late.close()
 
 
 class _Order:
@@ -75,13 +98,36 @@ class _Order:
         self._selector = selector
         self._sock = sock
         self._take = take
-        self._lines = LineBuffer()
+        self._lines = LineBuffer(limit=_LONGEST)
+        self._late_at = time.monotonic() + _PATIENCE
+        self.is_silent = True
+        """Whether neither an order nor its end has come yet."""
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether the order has taken too long to come."""
+        return self.is_silent and time.monotonic() > self._late_at
+
+    def close(self) -> None:
+        """Wait for it no longer."""
+        self.is_silent = False
+        unfollow(self._selector, self._sock)
+        self._sock.close()
 
     def read(self) -> None:
-        """Take the order, when it has come whole."""
-        for line in read_lines(self._selector, self._sock, self._sock.recv, self._lines):
-            order = json.loads(line)
-            self._take(order["do"], order["model"], self._answer)
+        """Take the order, when it has come whole; one connection brings one."""
+        lines = read_lines(self._selector, self._sock, self._sock.recv, self._lines)
+        if not lines:
+            self.is_silent = self._sock in self._selector.get_map()
+            return
+        self.is_silent = False
+        unfollow(self._selector, self._sock)
+        try:
+            order = parse_order(lines[0])
+        except NonsenseError as error:
+            self._answer(str(error))
+        else:
+            self._take(order, self._answer)
 
     def _answer(self, error: str | None) -> None:
         """Say what came of it; one who has gone is no error."""

@@ -91,7 +91,11 @@ class Server:
     def run(self) -> None:
         """Answer requests until there will be no more."""
         while (job := self._inbox.take()) is not None:
-            route = self._routes[job.header["route"]]
+            route = self._routes.get(job.header["route"])
+            if route is None:
+                detail = f"there is no route {job.header['route']!r} here"
+                job.connection.send([Answer(job, {"status": 404, "detail": detail})])
+                continue
             first = self._decode(job) if self._shared > 1 or self._inbox.has_more() else None
             if first is None:
                 self._answer_alone(route, job)

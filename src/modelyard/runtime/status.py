@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from modelyard.runtime.channels import NonsenseError, parse_statuses, read_shared
+
 State = Literal["loading", "ready", "failed", "restarting", "unloaded"]
 STATUS_FILE = "status.json"
+_LARGEST = 1 << 26
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +49,9 @@ def write_status(run_dir: Path, models: Iterable[ModelStatus]) -> None:
 
 
 def read_status(run_dir: Path) -> dict[str, ModelStatus]:
-    """How each model is, by name; empty where the supervisor has not written it yet."""
+    """How each model is, by name; empty where the supervisor has not written it yet, or somebody else has."""
     try:
-        document = json.loads((run_dir / STATUS_FILE).read_text())
-    except FileNotFoundError:
+        models = parse_statuses(read_shared(run_dir / STATUS_FILE, _LARGEST))
+    except (OSError, NonsenseError):
         return {}
-    return {fields["name"]: ModelStatus(**fields) for fields in document["models"]}
+    return {fields["name"]: ModelStatus(**fields) for fields in models}

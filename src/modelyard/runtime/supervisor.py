@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from modelyard.runtime.application import Application, load_application, load_routes
 from modelyard.runtime.cores import library_variables
@@ -36,10 +37,11 @@ from modelyard.runtime.logs import configure_logging
 from modelyard.runtime.model_process import ModelProcess
 from modelyard.runtime.model_workers import ModelWorkers
 from modelyard.runtime.nearest import describe_choices
-from modelyard.runtime.orders import Deed, Orders, Reply
+from modelyard.runtime.orders import Orders, Reply
 from modelyard.runtime.processes import NEVER, Process, Site, describe_exit
 from modelyard.runtime.settings import Settings, count_workers, find_unknown_routes, load_settings
-from modelyard.runtime.status import ModelStatus, socket_path, write_status
+from modelyard.runtime.stamps import take_stamp
+from modelyard.runtime.status import STATUS_FILE, ModelStatus, socket_path, write_status
 from modelyard.runtime.tokens import keep_tokens, load_tokens
 
 log = logging.getLogger(__name__)
@@ -122,6 +124,7 @@ class Supervisor:
             for index, model in enumerate(application.models)
         ]
         self._statuses: list[ModelStatus] = []
+        self._status_stamp: object = None
         self._is_disk_told = False
         self._replies: deque[Callable[[], None]] = deque()
         self._stop_by = NEVER
@@ -215,12 +218,16 @@ class Supervisor:
         if now >= self._stop_by:
             self._kill_all()
 
-    def _obey(self, do: Deed, name: str, reply: Reply) -> None:
+    def _obey(self, order: Mapping[str, Any], reply: Reply) -> None:
+        name = order["model"]
         model = next((model for model in self._models if model.name == name), None)
         if self._is_stopping or model is None:
             reply("the daemon is stopping" if self._is_stopping else f"there is no model {name}")
+        elif order["do"] == "end":
+            model.end(order["pid"], order["why"])
+            reply(None)
         else:
-            model.obey(do, lambda error: self._replies.append(partial(reply, error)))
+            model.obey(order["do"], lambda error: self._replies.append(partial(reply, error)))
 
     def _stop(self) -> None:
         if self._is_stopping:
@@ -244,10 +251,12 @@ class Supervisor:
     def _write_status(self) -> None:
         """Show how the models are, and only then answer who asked for that; a full disk is told, and tried again."""
         statuses = [model.status for model in self._models]
-        if statuses != self._statuses:
+        place = self._site.run_dir / STATUS_FILE
+        if statuses != self._statuses or take_stamp(str(place)) != self._status_stamp:
             try:
                 write_status(self._site.run_dir, statuses)
                 self._statuses, self._is_disk_told = statuses, False
+                self._status_stamp = take_stamp(str(place))
             except OSError as error:
                 if not self._is_disk_told:
                     log.error("/routes stays as it was until this is mended: %s: %s", self._site.run_dir, error)

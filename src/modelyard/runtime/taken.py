@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from modelyard.runtime.channels import read_shared
 from modelyard.runtime.memory import reserve_disk
 from modelyard.runtime.primitives import Struct, getpid, mmap, pack_into, struct_error, unpack_from
 
 _IDLE = Struct("=Q")
+_LARGEST = 1 << 26
 _HEAD = Struct("=QQQ")
 
 
@@ -46,7 +48,7 @@ def read_taken(address: str) -> frozenset[int] | None:
     """
     socket, _, pid = address.rpartition(".")
     try:
-        data = _path(Path(socket)).read_bytes()
+        data = read_shared(_path(Path(socket)), _LARGEST)
         idle, owner, count = _HEAD.unpack_from(data)
         numbers = unpack_from(f"={count}Q", data, _HEAD.size)
     except (OSError, struct_error):

@@ -14,10 +14,13 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+from modelyard.runtime.channels import NonsenseError, check_form, each, parse_object, read_shared, table, text
 from modelyard.runtime.errors import InputError
 from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.text_lines import split_lines
 
+_LARGEST = 1 << 24
+_LARGEST = 1 << 24
 KEPT_FILE = "tokens.json"
 EVERY_ROUTE = "routes"
 ADMIN = "admin"
@@ -76,8 +79,12 @@ def keep_tokens(tokens: Tokens, run_dir: Path) -> None:
 
 def load_kept_tokens(run_dir: Path) -> Tokens:
     """The tokens that were kept last; raise OSError where none were."""
-    shown = json.loads((run_dir / KEPT_FILE).read_text())
-    return Tokens(digests={name: frozenset(map(bytes.fromhex, found)) for name, found in shown.items()})
+    try:
+        shown = parse_object(read_shared(run_dir / KEPT_FILE, _LARGEST))
+        check_form({"tokens": shown}, {"tokens": table(text, each(text))}, "a file")
+        return Tokens(digests={name: frozenset(map(bytes.fromhex, found)) for name, found in shown.items()})
+    except (NonsenseError, ValueError) as error:
+        raise OSError(f"{run_dir / KEPT_FILE}: {error}") from None
 
 
 def take_stamp(place: Path) -> tuple[object, ...]:

@@ -70,7 +70,7 @@ class FrameReader:
 def _parse_header(data: bytes) -> dict[str, Any]:
     try:
         header = load_json(data.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WireError(f"a header that is no JSON ({error})") from None
     if not isinstance(header, dict):
         raise WireError("a header that is no JSON object")

@@ -112,7 +112,7 @@ def test_a_bye_says_nothing_of_later_connections(loop: Loop) -> None:
             worker.send(encode_frame({"bye": True}))
             loop.turn()
             loop.send()
-            successor.send(encode_frame({"bye": True}) + encode_frame({"n": old.number + 1}))
+            successor.send(encode_frame({"bye": True}) + encode_frame({"n": old.number + 1, "status": 200}))
             loop.turn()
-            successor.send(encode_frame({"n": old.number + 2}))
+            successor.send(encode_frame({"n": old.number + 2, "status": 200}))
             assert len(read_to_end(loop, successor)) == 2

@@ -12,8 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.channels import NonsenseError, check_answer
 from modelyard.runtime.taken import read_taken
-from modelyard.runtime.wire import Frame, FrameReader, encode_frame
+from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 _CHUNK = 1 << 18
 _MAX_ANSWER = (1 << 32) - 1
@@ -37,6 +38,10 @@ class NoAnswerError(Exception):
     def __init__(self, reason: str, *, pid: str = "") -> None:
         super().__init__(reason)
         self.pid = pid
+
+
+class NonsenseAnswerError(NoAnswerError):
+    """What the worker sent is no answer, which says nothing of how far it got."""
 
 
 class ClientGoneError(Exception):
@@ -65,6 +70,11 @@ class WorkerClient:
         address = sock.getpeername()
         try:
             frame, is_kept = _receive(sock, deadline, is_gone)
+            if frame.header["n"] != number:
+                raise NonsenseError(f"an answer to what nobody has asked: {frame.header['n']}")
+        except (WireError, NonsenseError) as error:
+            sock.close()
+            raise NonsenseAnswerError(str(error), pid=pid_of(address)) from None
         except NoAnswerError as error:
             sock.close()
             if was_taken(address, number):
@@ -193,6 +203,7 @@ def _receive(sock: socket.socket, deadline: float, is_gone: Callable[[], bool]) 
     while True:
         while (frame := reader.next_frame()) is None:
             reader.feed(_receive_some(sock, deadline, is_gone))
+        check_answer(frame.header)
         if "bye" not in frame.header:
             return frame, is_kept and reader.is_empty
         is_kept = False

@@ -10,11 +10,13 @@ from modelyard.runtime.application import Application, Model
 from modelyard.runtime.gateway.client import (
     ClientGoneError,
     NoAnswerError,
+    NonsenseAnswerError,
     NotConnectedError,
     NotTakenError,
     WorkerClient,
 )
 from modelyard.runtime.gateway.problems import CLIENT_GONE, IN_THE_LOG, Problem
+from modelyard.runtime.orders import accuse
 from modelyard.runtime.settings import Settings, count_workers
 from modelyard.runtime.status import ModelStatus, read_status, socket_path
 from modelyard.runtime.wire import Frame
@@ -60,12 +62,19 @@ class Fleet:
             except NotTakenError:
                 waits = True
             except (NotConnectedError, NoAnswerError, TimeoutError) as error:
+                if isinstance(error, NonsenseAnswerError):
+                    self.accuse(name, error.pid, str(error))
                 if not isinstance(error, NotConnectedError) or not waits or not self.is_coming_back(name):
                     return self.judge(route, error)
             time.sleep(_LOOK_AGAIN)
         if is_gone():
             raise Problem(CLIENT_GONE, "the client has gone")
         return self.judge(route, TimeoutError())
+
+    def accuse(self, name: str, pid: str, why: str) -> None:
+        """Have the supervisor end a worker of a model that answers nonsense."""
+        if pid.isdecimal():
+            accuse(self._run_dir, name, int(pid), f"it told the gateway {why}")
 
     def is_coming_back(self, name: str) -> bool:
         """Tell whether a model that has no worker is about to have one."""

@@ -9,6 +9,7 @@ import secrets
 import selectors
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -50,7 +51,7 @@ class HotPath:
         """Connect to the workers by way of an event loop's selector."""
         limit = self._settings.queue_size + _SPARE
         self._backends = {
-            name: Backend(paths, selector, limit=limit, unsent=self._unsent)
+            name: Backend(paths, selector, limit=limit, unsent=self._unsent, accuse=partial(self._fleet.accuse, name))
             for name, paths in self._fleet.worker_sockets().items()
         }
         self._by_route = {route: self._backends[model.name] for route, model in self._fleet.routes.items()}

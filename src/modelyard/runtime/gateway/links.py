@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.channels import NonsenseError, check_answer
 from modelyard.runtime.gateway.client import (
     NUMBERS,
     ClientGoneError,
@@ -52,16 +53,24 @@ class Backend:
     """
 
     def __init__(
-        self, paths: list[Path], selector: selectors.BaseSelector, *, limit: int, unsent: list["Link"]
+        self,
+        paths: list[Path],
+        selector: selectors.BaseSelector,
+        *,
+        limit: int,
+        unsent: list["Link"],
+        accuse: Callable[[str, str], None] = lambda pid, why: None,
     ) -> None:
         """`limit` bounds the calls at hand of each worker: the worker itself has the last word on its queue.
 
-        `unsent` gets the connections that have something to be flushed.
+        `unsent` gets the connections that have something to be flushed, `accuse` the process of a worker that answers
+        nonsense, and what that was.
         """
         self._paths = paths
         self._selector = selector
         self._limit = limit
         self._unsent = unsent
+        self._accuse = accuse
         self._links: dict[Path, Link] = {}
         self._retiring: set[Link] = set()
         self._waiting: list[Call] = []
@@ -142,6 +151,7 @@ class Backend:
             self._unsent,
             on_bye=lambda link: self._retire(path, link),
             on_end=lambda link, untaken: self._forget(path, link, untaken),
+            accuse=self._accuse,
         )
         return link
 
@@ -171,6 +181,7 @@ class Link:
         *,
         on_bye: Callable[["Link"], None],
         on_end: Callable[["Link", list[Call]], None],
+        accuse: Callable[[str, str], None],
     ) -> None:
         """`life` can be read once the worker has ended: a process that it has started may keep the connection."""
         self.calls: dict[int, Call] = {}
@@ -180,6 +191,7 @@ class Link:
         self._unsent = unsent
         self._on_bye = on_bye
         self._on_end = on_end
+        self._accuse = accuse
         self._reader = FrameReader(max_body=_MAX_ANSWER)
         self._address = sock.getpeername()
         self._out: list[bytes] = []
@@ -258,7 +270,10 @@ class Link:
                 self._take(frame)
         except BlockingIOError:
             return False
-        except (OSError, WireError):
+        except OSError:
+            data = b""
+        except (WireError, NonsenseError) as error:
+            self._accuse(pid_of(self._address), str(error))
             data = b""
         if not data:
             self.close()
@@ -271,11 +286,12 @@ class Link:
         self.close()
 
     def _take(self, frame: Frame) -> None:
+        check_answer(frame.header)
         if "bye" in frame.header:
             self._is_retiring = True
             self._on_bye(self)
         else:
-            call = self.calls.pop(frame.header.get("n", 0), None)
+            call = self.calls.pop(frame.header["n"], None)
             if call is not None:
                 call.finish(frame)
         self._end_when_idle()

@@ -93,6 +93,7 @@ class Metrics:
         paths = {
             int(path.name.removeprefix(self._prefix).removesuffix(".counters")): path
             for path in self._folder.glob(f"{self._prefix}*.counters")
+            if path.name.removeprefix(self._prefix).removesuffix(".counters").isdecimal()
         }
         return {pid: read_doubles(path, self._size) for pid, path in paths.items()}
 

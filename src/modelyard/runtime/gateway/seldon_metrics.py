@@ -8,9 +8,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.channels import is_metric, read_shared
 from modelyard.runtime.gateway.exposition import describe, label
 from modelyard.runtime.seldon_metrics import TIMER_BOUNDS
 
+_LARGEST = 1 << 24
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL = re.compile(r"(?!__|le$)[a-zA-Z_][a-zA-Z0-9_]*")
 _TYPES = {"COUNTER": "counter", "GAUGE": "gauge", "TIMER": "histogram"}
@@ -20,8 +22,11 @@ def render_seldon_metrics(folder: Path) -> Iterator[str]:
     """Write what every worker in the run directory shows; what Prometheus could not read is left out."""
     families: dict[str, list[Mapping[str, Any]]] = {}
     for path in sorted(folder.glob("*.seldon")):
-        with suppress(FileNotFoundError):
-            for metric in json.loads(path.read_text()):
+        with suppress(OSError, ValueError, RecursionError):
+            found = json.loads(read_shared(path, _LARGEST))
+            for metric in found if isinstance(found, list) else ():
+                if not is_metric(metric, counts=len(TIMER_BOUNDS) + 1):
+                    continue
                 if _NAME.fullmatch(metric["name"]) and all(map(_LABEL.fullmatch, metric["labels"])):
                     families.setdefault(_find_name(metric), []).append(metric)
     for name, metrics in sorted(families.items()):
