@@ -1,3 +1,4 @@
+import sys
 import time
 
 import pytest
@@ -34,6 +35,14 @@ class TestWithoutATerminal:
         with pytest.raises(ValueError, match="no"), Console().step("building"):
             raise ValueError("no")
         assert capsys.readouterr().err == "---> building\n"
+
+
+def test_a_warning_stays_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Console().step("building") as step:
+        step.output("---> copy")
+        step.output("warning: setup.sh is not run: [red]")
+    assert "     warning: setup.sh is not run: [red]\n" in capsys.readouterr().err
 
 
 def test_tables_keep_their_rows_on_one_line_where_nobody_looks(capsys):

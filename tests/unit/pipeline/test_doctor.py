@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from modelyard.pipeline.doctor import Finding, examine_machine, examine_workspace
+from modelyard.pipeline.doctor import Finding, examine_machine, examine_setup, examine_workspace
 from modelyard.workspace import find_workspace
 from tests.conftest import write_files
 
@@ -109,3 +109,17 @@ class TestWorkspace:
         write_files(workspace.root, {"projects/income/all/predict.py": "old = True\n"})
         findings = list(examine_workspace(workspace))
         assert any(finding.state == "missing" and "all" in finding.what for finding in findings)
+
+
+SETUP = {"projects/income/rf/.s2i/environment": "TRAIN_MODULE=train", "projects/income/rf/setup.sh": "true\n"}
+
+
+class TestSetup:
+    def test_one_that_is_left_out_is_named_with_the_ways_on(self, make_workspace):
+        (found,) = examine_setup(make_workspace(SETUP), {"MODELYARD_ENGINE": "local"})
+        assert (found.state, found.what) == ("warning", "income/rf: setup.sh is not run by the embedded engine")
+        assert "ENGINE=docker" in found.fix and "SETUP=1" in found.fix
+
+    @pytest.mark.parametrize("environ", [{"MODELYARD_ENGINE": "docker"}, {"MODELYARD_SKIP_SETUP": "1"}])
+    def test_an_engine_runs_it_and_a_user_may_know(self, make_workspace, environ):
+        assert list(examine_setup(make_workspace(SETUP), {"MODELYARD_ENGINE": "local", **environ})) == []

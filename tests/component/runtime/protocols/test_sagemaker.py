@@ -4,7 +4,13 @@ import pytest
 
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.npy import NPY
-from modelyard.runtime.gateway.protocols.sagemaker import CSV, decode_csv, encode_csv, encode_json_lines
+from modelyard.runtime.gateway.protocols.sagemaker import (
+    CSV,
+    decode_csv,
+    decode_json_lines,
+    encode_csv,
+    encode_json_lines,
+)
 from modelyard.runtime.status import ModelStatus, write_status
 
 PREDICT = """
@@ -123,3 +129,7 @@ def test_answers_of_any_form_become_lines() -> None:
     assert encode_csv({"a": 1, "b": "x"}) == "1,x\n"
     assert encode_csv("x,y") == '"x,y"\n'
     assert encode_json_lines([[1, 2], {"a": 1}, "x"]) == '[1, 2]\n{"a": 1}\n"x"\n'
+
+
+def test_a_separator_of_lines_inside_a_string_ends_no_json_line() -> None:
+    assert decode_json_lines('{"text": "a\u2028b"}\n\n"c\x85"\r\n') == [{"text": "a\u2028b"}, "c\x85"]
