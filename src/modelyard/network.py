@@ -4,6 +4,7 @@ uv reads none of pip's settings by itself: https://docs.astral.sh/uv/pip/compati
 """
 
 import ast
+import hashlib
 import re
 import shutil
 import subprocess
@@ -28,6 +29,19 @@ _TRANSLATED = {
     "HTTP_PROXY": "proxy",
     "HTTPS_PROXY": "proxy",
 }
+_DECIDING = (
+    "UV_BUILD_CONSTRAINT",
+    "UV_CONFIG_FILE",
+    "UV_CONSTRAINT",
+    "UV_EXCLUDE",
+    "UV_EXCLUDE_NEWER",
+    "UV_NO_BINARY",
+    "UV_NO_BINARY_PACKAGE",
+    "UV_OVERRIDE",
+    "UV_PRERELEASE",
+    "UV_RESOLUTION",
+    "UV_TORCH_BACKEND",
+)
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _CREDENTIALS = re.compile(r"(?<=://)(?!git@)[^/\s@'\"]+(?=@)")
 
@@ -148,6 +162,21 @@ def mask_credentials(text: str) -> str:
     'https://***@index.example/simple'
     """
     return _CREDENTIALS.sub("***", text) if "@" in text else text
+
+
+def find_deciding_settings(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Settings of uv that decide which versions are installed, with the digest of each file that one names.
+
+    They are a part of what an environment was made of: another shell that has not got them must not get it.
+
+    >>> find_deciding_settings({"UV_PRERELEASE": "allow", "UV_DEFAULT_INDEX": "https://a/simple"})
+    ('UV_PRERELEASE=allow',)
+    """
+    found = []
+    for name in filter(environ.get, _DECIDING):
+        files = [Path(item) for item in environ[name].split() if Path(item).is_file()]
+        found += [f"{name}={environ[name]}", *(hashlib.sha256(path.read_bytes()).hexdigest() for path in files)]
+    return tuple(found)
 
 
 def _is_installer(name: str) -> bool:

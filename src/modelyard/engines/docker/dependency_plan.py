@@ -27,12 +27,14 @@ class DependencyPlan:
     builder: BuilderPlan
     platform: Platform
     namespace: Namespace
+    settings: tuple[str, ...] = ()
+    """The user's settings of uv that decide which versions are installed."""
 
     @property
     def key(self) -> str:
         """The digest of platform, build arguments, the code that installs, setup.sh and requirements."""
         recipe = [self.builder.runtime[f"{LIB}/modelyard/runtime/{name}"] for name in RECIPE]
-        words = [self.platform.key, self.context.dependencies_digest, FORMAT, *self._arguments]
+        words = [self.platform.key, self.context.dependencies_digest, FORMAT, *self._arguments, *self.settings]
         return digest_parts([self._script, *recipe, *map(str.encode, words)])
 
     @property

@@ -32,7 +32,7 @@ from modelyard.engines.oci.address import Address
 from modelyard.engines.oci.credentials import Credential
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.engines.reference import normalise_tag
-from modelyard.network import read_network_profile
+from modelyard.network import find_deciding_settings, read_network_profile
 
 
 class DockerEngine(DelegatingEngine):
@@ -105,12 +105,14 @@ class DockerEngine(DelegatingEngine):
         """The key of the image and how to make it: dependencies shared, the source on top without a container."""
         builder = plan_builder(context, self._environ)
         platform = ensure_platform(self.client, builder, on_output)
-        plan = ApplicationPlan(context, DependencyPlan(context, builder, platform, self.client.namespace))
+        settings = find_deciding_settings(self._environ)
+        dependencies = DependencyPlan(context, builder, platform, self.client.namespace, settings)
+        plan = ApplicationPlan(context, dependencies)
 
         def make() -> str:
-            dependencies = self._dependencies(plan.dependencies, on_output)
+            image = self._dependencies(plan.dependencies, on_output)
             on_output(f"---> source: lay {context.name} on it")
-            return make_application(self.client, plan, dependencies)
+            return make_application(self.client, plan, image)
 
         return plan.key, make
 

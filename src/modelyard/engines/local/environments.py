@@ -22,7 +22,7 @@ from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.local.setup import find_setup, name_setup, run_setup
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
-from modelyard.network import read_network_profile
+from modelyard.network import find_deciding_settings, read_network_profile
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
 from modelyard.runtime.pythons import find_python
 from modelyard.runtime.variants import ARGUMENTS
@@ -59,13 +59,14 @@ def plan_environments(context: BuildContext, environ: Mapping[str, str]) -> tupl
     script = context.scripts / "assemble"
     recipe = [script.read_bytes(), *((RUNTIME / name).read_bytes() for name in RECIPE)]
     arguments = {name: context.arguments.get(name, "") for name in ARGUMENTS}
+    settings = find_deciding_settings(environ)
     setup = find_setup(context)
     # What was made with it and what without are never taken for one another.
     did = [] if setup is None else ["setup.sh ran" if context.runs_setup else "setup.sh was left out"]
 
     def plan(environment: ContextEnvironment, owner: str, did: Sequence[str]) -> EnvironmentPlan:
         python = describe_python(environ) if environment.python is None else find_own_python(environment, environ)
-        parts = [*recipe, *map(str.encode, [python, *arguments.values(), environment.digest, *did])]
+        parts = [*recipe, *map(str.encode, [python, *arguments.values(), environment.digest, *did, *settings])]
         runs_setup = setup is not None and context.runs_setup and environment.name == DEFAULT_ENVIRONMENT
         return EnvironmentPlan(
             name=environment.name,
@@ -110,7 +111,7 @@ def plan_requirements(requirements: Path, source: Path, environ: Mapping[str, st
     return EnvironmentPlan(
         name=requirements.name,
         owner=requirements.name,
-        key=digest_parts([*recipe, *map(str.encode, [python, *lines])])[:32],
+        key=digest_parts([*recipe, *map(str.encode, [python, *lines, *find_deciding_settings(environ)])])[:32],
         source=source,
         command=(sys.executable, "-m", "modelyard.runtime.assemble"),
         arguments={},

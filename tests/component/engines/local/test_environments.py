@@ -1,6 +1,7 @@
 """When two images share an environment, and what a failed one says."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,29 @@ def test_what_decides_what_is_installed_makes_another_environment(stage, monkeyp
     monkeypatch.setattr(environments, "describe_python", lambda environ: "another Python")
     others.add(key_of(stage()))
     assert len(others - {first}) == 5
+
+
+def test_settings_of_uv_that_decide_versions_make_another_environment(stage, tmp_path):
+    def keys(environ: dict[str, str]) -> list[str]:
+        return [plan.key for plan in plan_environments(stage(kind="predict"), environ)]
+
+    pins = tmp_path / "pins.txt"
+    pins.write_text("six==1.16")
+    environ = {"UV_CONSTRAINT": str(pins)}
+    plain, pinned = keys({}), keys(environ)
+    pins.write_text("six==1.15")
+    others = [pinned, keys(environ), keys({"UV_PRERELEASE": "allow"}), keys({"UV_EXCLUDE_NEWER": "2024-01-01"})]
+    for number in range(len(plain)):  # the model's own and the gateway's
+        assert len({plain[number], *(each[number] for each in others)}) == 5
+    assert keys({"UV_CACHE_DIR": "/x", "UV_DEFAULT_INDEX": "https://a/simple"}) == plain
+
+
+def test_a_setup_that_ran_makes_another_environment_than_one_left_out(stage):
+    left_out = stage(kind="predict", **{"setup.sh": "true"})
+    ran = replace(left_out, runs_setup=True)
+    first, second = (plan_environments(context, {}) for context in (left_out, ran))
+    assert (first[0].key != second[0].key, first[1].key == second[1].key) == (True, True)
+    assert (first[0].setup, second[0].setup, second[1].setup) == (None, ran.source / "setup.sh", None)
 
 
 @pytest.fixture
