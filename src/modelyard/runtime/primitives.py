@@ -12,7 +12,7 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
 from mmap import mmap
-from os import O_RDWR, close, devnull, dup2, fsdecode, fstat, getpid, rename, stat, urandom, write
+from os import O_RDWR, close, devnull, dup2, fsdecode, fstat, getpid, rename, stat, unlink, urandom, write
 from os import _exit as end_process
 from os import open as open_file
 from os.path import abspath
@@ -56,6 +56,7 @@ __all__ = [
     "start_new_thread",
     "stat",
     "struct_error",
+    "unlink",
     "unpack_from",
     "urandom",
     "write_all",

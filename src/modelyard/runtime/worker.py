@@ -47,6 +47,7 @@ from modelyard.runtime.primitives import (
     pthread_sigmask,
     rename,
     set_handler,
+    unlink,
     urandom,
     write_log,
 )
@@ -267,7 +268,8 @@ def describe_failure(error: BaseException, root: Path) -> str:
 def listen(path: str, *, in_place: bool = True) -> Socket:
     """Listen at a Unix socket of this process's own name; `in_place`, take the place of what listened at `path`."""
     own = own_socket(Path(path), getpid())
-    own.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        unlink(own)
     listener = Socket(socket.AF_UNIX)
     listener.bind(str(own))
     listener.listen(1024)
