@@ -23,7 +23,7 @@ SIGBUS_EXIT = 135
 SOURCE_DIGEST = "MODELYARD_SOURCE_DIGEST"
 _TAIL = 15
 # What torch, Python and the C library say of a full /dev/shm, in whichever process of the training it was.
-_SHARED_MEMORY_SIGNS = ("shared memory (shm)", "Bus error", "bus error", "/torch_", "/dev/shm")
+_SHARED_MEMORY_SIGNS = ("shared memory (shm)", "Bus error", "bus error", "'/dev/shm/")
 
 
 @dataclass(frozen=True, kw_only=True)

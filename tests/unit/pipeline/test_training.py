@@ -110,6 +110,29 @@ def test_a_killed_run_says_what_kills_runs(request_, engine, reporter):
     assert "memory" in error.value.hint
 
 
+LOADER = "DataLoader worker is killed by signal: Bus error. Your dataloader's workers are out of shared memory"
+
+
+@pytest.mark.parametrize(
+    ("code", "line", "is_named"),
+    [
+        (135, "training", True),
+        (1, f"RuntimeError: {LOADER}.", True),
+        (1, "OSError: [Errno 28] No space left on device: '/dev/shm/pym-1-2'", True),
+        (1, 'File "/model/torch_linear/train.py", line 3, in train', False),
+    ],
+)
+def test_a_run_that_was_short_of_shared_memory_names_the_setting(request_, code, line, is_named, engine, reporter):
+    def fail(project, environment, on_output):
+        on_output(line)
+        return code
+
+    engine.train = fail
+    with pytest.raises(RunError) as error:
+        train_model(request_, engine, reporter)
+    assert ("SHM_SIZE" in error.value.hint) is is_named
+
+
 @pytest.mark.parametrize("lines", [[], ["training"]])
 def test_an_end_without_a_result_is_no_success(request_, lines, engine, reporter):
     def leave(project, environment, on_output):
