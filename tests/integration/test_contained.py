@@ -67,6 +67,18 @@ BAD = """
             except OSError:
                 pass
 
+    def close_control(msg):
+        import socket
+        for fd in range(3, 64):
+            try:
+                with socket.socket(fileno=os.dup(fd)) as end:
+                    found = end.getpeername() == "" and end.getsockname() == ""
+                if found:
+                    os.close(fd)
+            except OSError:
+                pass
+        return 1
+
     def answer_nonsense(msg):
         import socket, stat
         for fd in range(3, 64):
@@ -90,7 +102,7 @@ BAD = """
     def close_all(msg):
         os.closerange(3, 64)
 """
-NONSENSE = ("tell", "answer_nonsense", "cut_clock", "close_all")
+NONSENSE = ("tell", "answer_nonsense", "cut_clock", "close_all", "close_control")
 ROUTES = "echo:good:echo," + ",".join(
     f"{name}:bad:{name}" for name in ("whoami", "fork_away", "start_away", "leave", "leave_group", "hang", *NONSENSE)
 )
@@ -282,3 +294,11 @@ def test_thousands_of_orders_that_are_none_and_files_that_are_spoilt_end_nobody(
     assert b"nan" not in page.lower()
     assert daemon.post("echo", 1) == (200, 1)
     assert daemon.stop() == 0
+
+
+@on_linux
+def test_a_worker_that_has_closed_its_socket_to_the_supervisor_is_started_again(start_daemon: StartDaemon) -> None:
+    daemon = start_daemon({"good.py": GOOD, "bad.py": BAD}, ROUTES=ROUTES, PRELOAD="0").wait_ready()
+    assert daemon.post("close_control")[0] in (200, 502)
+    wait_until(lambda: is_ended(daemon, "it has closed its socket to the supervisor"))
+    wait_until(lambda: daemon.post("whoami")[0] == 200)

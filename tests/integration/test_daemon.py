@@ -413,7 +413,7 @@ def test_models_load_at_the_same_time_and_before_any_request(start_daemon: Start
     """
     files = {f"m{number}.py": source for number in range(4)}
     routes = ",".join(f"m{number}:m{number}:run" for number in range(4))
-    daemon = start_daemon(files, ROUTES=routes, PRELOAD="0").wait_ready()
+    daemon = start_daemon(files, ROUTES=routes, PRELOAD="0", LOAD_AT_ONCE="4").wait_ready()
     assert [daemon.post(f"m{number}")[1] for number in range(4)] == ["m0", "m1", "m2", "m3"]
 
 

@@ -22,6 +22,7 @@ from modelyard.runtime.settings import load_settings
 from modelyard.workspace import CombinedDirectory, ModelDirectory
 
 _POLL = 0.05
+_SAY_EVERY = 10.0
 _TAIL = 15
 # What torch models are trained further by: no daemon reads it, and every project has its own.
 _OF_TRAINING = ("metaData-models.json", "mainModel.pth")
@@ -196,7 +197,8 @@ def _how_to_mend(request: ServeRequest, failed: Sequence[Mapping[str, Any]], *, 
 
 def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter, output: OnOutput) -> None:
     deadline = time.monotonic() + request.timeout
-    said = ""
+    said: object = None
+    say_again = 0.0
     while time.monotonic() < deadline:
         container = engine.container(request.container_name)
         if container.status == "exited":
@@ -215,10 +217,34 @@ def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter,
                     )
                 reporter.note(what)
             return
-        if waiting and said != (said := f"waiting for {', '.join(waiting)}"):
-            output(said)
+        now = time.monotonic()
+        order = [(route["route"], route["state"], route.get("turn")) for route in routes]
+        if order != said:  # what waits for its turn has not begun its time
+            deadline = now + request.timeout
+        if waiting and (order != said or now >= say_again):
+            say_again = now + _SAY_EVERY
+            output(f"waiting for {describe_loading(routes)}")
+        said = order
         time.sleep(_POLL)
     raise _start_failed(request, engine, f"was not ready after {request.timeout:.0f} s")
+
+
+def describe_loading(routes: Iterable[Mapping[str, Any]]) -> str:
+    """The routes whose models have not loaded, in the order in which they do, those that load with the time left.
+
+    >>> routes = [{"route": "b", "state": "loading", "turn": 1}, {"route": "c", "state": "ready"}]
+    >>> describe_loading([*routes, {"route": "a", "state": "loading", "turn": None, "load_seconds_left": 588.2}])
+    'a (588 s left), then b'
+    """
+    missing = [route for route in routes if route["state"] not in ("ready", "failed")]
+    now = [_describe_route(route) for route in missing if route.get("turn") is None]
+    then = [route["route"] for route in sorted(missing, key=lambda one: one.get("turn") or 0) if route.get("turn")]
+    return ", then ".join(part for part in (", ".join(now), ", ".join(then)) if part)
+
+
+def _describe_route(route: Mapping[str, Any]) -> str:
+    left = route.get("load_seconds_left")
+    return route["route"] if left is None else f"{route['route']} ({left:.0f} s left)"
 
 
 def _read_routes(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -7,17 +7,18 @@ gateway, and what lies in files that processes share, is believed once it has th
 
 from __future__ import annotations
 
-import json
-import os
 import stat
-import struct
 from collections.abc import Callable, Collection, Mapping
+from json import JSONDecoder
+from os import O_CLOEXEC, O_NONBLOCK, O_RDONLY, fsencode, fstat, read
 from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.primitives import Struct, close, open_file
+
 Check = Callable[[Any], bool]
 Form = Mapping[str, Check]
-CLOCK = struct.Struct("dd")
+CLOCK = Struct("dd")
 _MOST_SECONDS = 1e9
 _MOST_COUNTED = float(1 << 53)
 _MOST_NUMBER = 1 << 64
@@ -76,7 +77,7 @@ def plain(value: Any, depth: int = 0) -> bool:
 def path(value: Any) -> bool:
     """Tell whether it is a path that the system can be asked about."""
     try:
-        return text(value) and b"\0" not in os.fsencode(value)
+        return text(value) and b"\0" not in fsencode(value)
     except UnicodeError:
         return False
 
@@ -222,11 +223,14 @@ def _check_more(message: Mapping[str, Any], form: Form, what: str) -> None:
 
 def read_shared(path: Path, most: int) -> bytes:
     """Read a file of at most so many bytes; raise OSError where it is longer, or something that has no end."""
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb", buffering=0) as file:  # noqa: PTH123
-        about = os.fstat(file.fileno())
+    descriptor = open_file(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    try:
+        about = fstat(descriptor)
         if not stat.S_ISREG(about.st_mode) or about.st_size > most:
             raise OSError(f"{path} is no file of at most {most} bytes")
-        return file.read(most)
+        return read(descriptor, most)
+    finally:
+        close(descriptor)
 
 
 def read_clock(data: bytes, now: float, longest: float) -> tuple[float, float]:
@@ -255,6 +259,8 @@ STATUS: Form = {
     "reason": maybe(text),
     "pid": maybe(whole(1, _MOST_PID)),
     "restarts": _NUMBER,
+    "turn": maybe(_NUMBER),
+    "load_by": maybe(number(0, 2 * _MOST_SECONDS)),
     "load_seconds": maybe(number(0, _MOST_SECONDS)),
     "workers": _NUMBER,
     "pids": each(whole(1, _MOST_PID)),
@@ -294,4 +300,4 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+_DECODER = JSONDecoder(parse_constant=_refuse_constant)

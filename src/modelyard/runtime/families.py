@@ -18,6 +18,7 @@ MARK = "MODELYARD_WORKER"
 _SET_PDEATHSIG = 1
 _SET_CHILD_SUBREAPER = 36
 _ENVIRONMENT_AT = 47  # env_start among the fields of /proc/<pid>/stat that follow the command's name
+_TIMES = slice(11, 13)  # utime and stime, likewise
 _PATIENCE = 0.1
 
 
@@ -56,6 +57,13 @@ def is_parent(parent: int, pid: int) -> bool:
     with suppress(OSError, IndexError):
         return int(_read_stat(str(pid))[1]) == parent
     return False
+
+
+def read_work(pid: int) -> float | None:
+    """The seconds that a process has computed; None where nobody can know."""
+    with suppress(OSError, IndexError):
+        return sum(map(int, _read_stat(str(pid))[_TIMES])) / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 def end_family(mark: str, pid: int | None = None) -> None:

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from modelyard.runtime.application import Model
 from modelyard.runtime.channels import CLOCK, NonsenseError, parse_news, read_clock
-from modelyard.runtime.families import MARK, end_family
+from modelyard.runtime.families import MARK, end_family, read_work
 from modelyard.runtime.forks import ForkServer
 from modelyard.runtime.lines import MAX_LINE, LineBuffer, read_lines, unfollow
 from modelyard.runtime.logs import fields
@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 _MAX_NEWS = 1 << 24  # the modules and files of a large model take more than a line of its log may
 _LAST_WORDS = 3.0
+_AT_WORK = 0.1  # of a core, over so many seconds:
+_WORK_TIME = 10.0
 _DUMP_TIME = 0.3
 _FATAL = "Fatal Python error"
 _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
@@ -93,6 +95,9 @@ class ModelProcess(Process):
         self._kill_at = NEVER
         self._kill_reason: str | None = None
         self._is_released = False
+        self._has_served = False
+        self._is_idle = False
+        self._work, self._work_seen_at = 0.0, 0.0
         self._looked_at = self._asked_at = 0.0
         self._is_believed = True
         """Whether all that it has told was news."""
@@ -104,6 +109,29 @@ class ModelProcess(Process):
     def may_start(self) -> bool:
         """Tell whether it is this one's turn, where its environment has a fork server."""
         return self._forks is None or self._forks.lets_start(self)
+
+    @property
+    def takes_turns(self) -> bool:
+        """Tell whether it waits until few others load; one that has served is started again at once."""
+        return not self._has_served
+
+    @property
+    def is_loading(self) -> bool:
+        """Tell whether it takes one of the turns: it loads, and computes or has begun only just."""
+        return self.popen is not None and self._ready_since == NEVER and not self._is_idle
+
+    def wait_for_turn(self, place: int | None) -> None:
+        """Show its place among those that wait to load."""
+        if self.status.turn != place:
+            self.status = replace(self.status, turn=place)
+
+    def look_for_work(self, now: float) -> None:
+        """See whether loading computes: one that waits for something else leaves its core to others."""
+        if self.popen is None or self._ready_since != NEVER or now - self._work_seen_at < _WORK_TIME:
+            return
+        work = read_work(self.popen.pid)
+        self._is_idle = work is not None and work - self._work < _AT_WORK * (now - self._work_seen_at)
+        self._work, self._work_seen_at = work or 0.0, now
 
     def start(self) -> None:
         """Start the worker."""
@@ -120,14 +148,16 @@ class ModelProcess(Process):
                 self.popen = self._spawn(control.fileno(), clock.fileno(), output)
             finally:
                 os.close(output)
-        self._started = time.monotonic()
+        self._started = self._work_seen_at = time.monotonic()
+        self._is_idle, self._work = False, 0.0
         self._silent_for = None
         self._is_believed, self._deaf_since = True, NEVER
         self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(limit=_MAX_NEWS), ""
         self._follow()
         restarts = self.status.restarts + (self.status.pid is not None)
         state = "loading" if self.status.pid is None else self.status.state
-        self.status = replace(self.status, pid=self.popen.pid, restarts=restarts, state=state)
+        begun = replace(self.status, turn=None, load_by=self._started + self._site.settings.load_timeout)
+        self.status = replace(begun, pid=self.popen.pid, restarts=restarts, state=state)
 
     def release(self) -> None:
         """Tell the worker to stop when it has answered what it was sent; one that still loads has nothing to finish."""
@@ -279,11 +309,12 @@ class ModelProcess(Process):
             self._silent_for = None
         elif news["state"] == "ready":
             self._ready_since = time.monotonic()
+            self._has_served = True
             self._news.limit = MAX_LINE
             self.loaded_bytes = read_resident_bytes(self.popen.pid) or 0 if self.popen else 0
             seconds = float(news["seconds"])
             self.files, self.answered = news["files"], tuple(news["answered"])
-            shown = {"unbatched": news["unbatched"], "answers": news["answers"]}
+            shown = {"unbatched": news["unbatched"], "answers": news["answers"], "load_by": None}
             self.status = replace(self.status, state="ready", reason=None, load_seconds=seconds, **shown)
             if self._forks is not None:
                 self._forks.learn(news["modules"])
@@ -322,6 +353,9 @@ class ModelProcess(Process):
             self._last_line += f": {line.strip().replace(root, '')}"
 
     def _describe_end(self, code: int) -> ModelStatus:
+        return replace(self._describe_reason(code), load_by=None)
+
+    def _describe_reason(self, code: int) -> ModelStatus:
         end = self._kill_reason or describe_exit(code)
         if self._ready_since != NEVER:
             return replace(self.status, state="restarting", reason=f"the model's process ended: {end}")

@@ -48,6 +48,8 @@ class Settings:
     """MEMORY_LIMIT, by route: bytes (or 500M, 2G) that a process of its model may hold until it is replaced; 0: any."""
     load_timeout: float = 600.0
     """LOAD_TIMEOUT: seconds that a model may take to load, until that is ended by force."""
+    load_at_once: int = 0
+    """LOAD_AT_ONCE: models that load at a time, the others wait for their turn; 0 takes one for every core."""
     preload: str = "1"
     """PRELOAD: `1`: workers that have an environment in common share what they import; `always`: a lone one, too, so
     that it is soon loaded again; `0` starts each from nothing."""
@@ -94,6 +96,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         workers=_per_route(environ, "WORKERS", default.workers, _parse_count),
         memory_limit=_per_route(environ, "MEMORY_LIMIT", default.memory_limit, _parse_size),
         load_timeout=_seconds(environ, "LOAD_TIMEOUT", default.load_timeout),
+        load_at_once=_whole(environ, "LOAD_AT_ONCE", default.load_at_once, least=0),
         preload=_word(environ, "PRELOAD", ("1", "always", "0")),
         header_timeout=_seconds(environ, "HEADER_TIMEOUT", default.header_timeout),
         body_timeout=_seconds(environ, "BODY_TIMEOUT", default.body_timeout),

@@ -23,6 +23,10 @@ class ModelStatus:
     pid: int | None = None
     restarts: int = 0
     load_seconds: float | None = None
+    turn: int | None = None
+    """Its place among those that wait to load, from 1 on; None where it does not wait."""
+    load_by: float | None = None
+    """When it has to have loaded, by the system's monotonic clock; None where it does not load."""
     workers: int = 1
     pids: Sequence[int] = field(default_factory=list)
     """The processes that hold the model now: those that serve, and those of a reload."""

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.application import Application, load_application, load_routes
-from modelyard.runtime.cores import library_variables
+from modelyard.runtime.cores import count_cores, library_variables
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.families import adopt_orphans, end_family
 from modelyard.runtime.forks import ForkServer
@@ -128,6 +128,7 @@ class Supervisor:
         self._is_disk_told = False
         self._replies: deque[Callable[[], None]] = deque()
         self._stop_by = NEVER
+        self._most_loading = site.settings.load_at_once or count_cores()
         self._released = False
 
     def run(self) -> None:
@@ -171,20 +172,39 @@ class Supervisor:
         now = time.monotonic()
         if self._is_stopping:
             return
-        for process in self._children:
-            if not process.is_running and now >= process.start_at and process.may_start:
-                try:
-                    process.start()
-                except OSError as error:
-                    log.error("a process could not be started: %s", error)
-                    process.plan_restart(served_for=0.0)
+        due = [one for one in self._children if not one.is_running and now >= one.start_at and one.may_start]
+        for process in due:
+            if not isinstance(process, ModelProcess) or not process.takes_turns:
+                self._start(process)
+        self._take_turns([one for one in due if isinstance(one, ModelProcess) and one.takes_turns])
+
+    def _take_turns(self, waiting: list[ModelProcess]) -> None:
+        """Start as many that load as may at a time: those first that have not failed to; show the others' places."""
+        free = self._most_loading - sum(process.is_loading for process in self._workers)
+        queue = deque(sorted(waiting, key=lambda process: process.status.state == "failed"))
+        limit = self._site.settings.load_timeout
+        while queue and free > 0:
+            process = queue.popleft()
+            self._start(process)
+            free -= 1
+            then = f"; then {', '.join(one.status.name for one in queue)}" if queue else ""
+            log.info("%s: loads, within %g s (LOAD_TIMEOUT)%s", process.status.name, limit, then)
+        for place, process in enumerate(queue, 1):
+            process.wait_for_turn(place)
+
+    def _start(self, process: Process) -> None:
+        try:
+            process.start()
+        except OSError as error:
+            log.error("a process could not be started: %s", error)
+            process.plan_restart(served_for=0.0)
 
     def _wait(self) -> float:
         """Seconds until something has to be done even if nothing happens."""
         timeout = self._site.settings.request_timeout
         limit = min([timeout.default, *timeout.by_route.values()])
         waiting = [process for process in self._children if not process.is_running]
-        due = [process.start_at for process in waiting if process.may_start]
+        due = [process.start_at for process in waiting if process.may_start and not _waits_for_turn(process)]
         soonest = min([*due, self._stop_by]) - time.monotonic()
         return max(0.0, min(soonest, _TICK, limit / 10))
 
@@ -207,6 +227,7 @@ class Supervisor:
         now = time.monotonic()
         for process in self._workers:
             process.end_overdue(now)
+            process.look_for_work(now)
         if not self._is_stopping:
             for model in self._models:
                 model.tick(now)
@@ -370,6 +391,10 @@ def open_run_dir(given: str | None) -> Iterator[Path]:
     finally:
         if not given:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _waits_for_turn(process: Process) -> bool:
+    return isinstance(process, ModelProcess) and process.status.turn is not None
 
 
 def _reap_orphans(known: set[int]) -> None:

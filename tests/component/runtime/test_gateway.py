@@ -215,9 +215,9 @@ def test_a_model_that_is_not_there_is_503_and_why(
     assert response.headers["Retry-After"] == retry_after
 
 
-def test_a_mistake_of_the_gateway_itself_is_500(make_client: MakeClient, run_dir: Path) -> None:
+def test_a_mistake_of_the_gateway_itself_is_500(make_client: MakeClient, monkeypatch: pytest.MonkeyPatch) -> None:
     client = make_client()
-    (run_dir / "status.json").write_text("no json")
+    monkeypatch.setattr(client.application.extensions["fleet"], "describe_routes", lambda: 1 / 0)
     assert problem(client.get("/routes"), 500)["detail"].startswith("the gateway failed")
 
 
@@ -237,6 +237,8 @@ def test_routes_says_how_each_model_is(make_client: MakeClient) -> None:
         "reason": "no file",
         "restarts": 2,
         "load_seconds": None,
+        "load_seconds_left": None,
+        "turn": None,
         "workers": 1,
         "reloads": 0,
         "reload_failures": 0,

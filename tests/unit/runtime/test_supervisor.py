@@ -38,6 +38,7 @@ def test_every_setting_has_a_variable_and_the_variables_work() -> None:
         "WORKERS": "2,rf=0",
         "MEMORY_LIMIT": "5,rf=2G",
         "LOAD_TIMEOUT": "11",
+        "LOAD_AT_ONCE": "12",
         "PRELOAD": "0",
         "HEADER_TIMEOUT": "7",
         "BODY_TIMEOUT": "8",

@@ -135,6 +135,8 @@ class Fleet:
                 "reason": statuses[model.name].reason,
                 "restarts": statuses[model.name].restarts,
                 "load_seconds": statuses[model.name].load_seconds,
+                "load_seconds_left": _count_left(statuses[model.name]),
+                "turn": statuses[model.name].turn,
                 "workers": statuses[model.name].workers,
                 "reloads": statuses[model.name].reloads,
                 "reload_failures": statuses[model.name].reload_failures,
@@ -168,6 +170,13 @@ class Fleet:
             return Problem(503, f"{model.name} could not be loaded: {status.reason}", retry_after=10, cause="not_ready")
         if status.state == "unloaded":
             return Problem(503, f"{model.name} is not loaded: {status.reason}", retry_after=10, cause="not_ready")
+        if status.state == "loading" and status.turn is not None:
+            return Problem(
+                503,
+                f"{model.name} waits for its turn to load, as number {status.turn}",
+                retry_after=1,
+                cause="not_ready",
+            )
         if status.state == "loading":
             return Problem(503, f"{model.name} is loading", retry_after=1, cause="not_ready")
         why = status.reason or "its process ended"
@@ -175,6 +184,11 @@ class Fleet:
 
     def _status(self, name: str) -> ModelStatus:
         return next(status for status in self.statuses() if status.name == name)
+
+
+def _count_left(status: ModelStatus) -> float | None:
+    """The seconds that loading may still take; None while the model does not load."""
+    return None if status.load_by is None else round(max(0.0, status.load_by - time.monotonic()), 1)
 
 
 def _describe_batching(status: ModelStatus, route: str) -> str | None:
