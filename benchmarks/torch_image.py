@@ -14,7 +14,7 @@ from processes import run_benchmark, run_well
 from torch_serve import MODEL, ROOT, read_build_arguments
 
 from modelyard.network import read_network_profile
-from modelyard.runtime.installation import install_requirements, make_environment
+from modelyard.runtime.assembling.installation import install_requirements, make_environment
 
 MODELYARD = Path(sys.executable).with_name("modelyard")
 

@@ -25,8 +25,8 @@ from processes import run, run_benchmark, run_well, start, stopping
 from torch_device import free_port
 
 from modelyard.network import read_network_profile
-from modelyard.runtime.installation import install_requirements
-from modelyard.runtime.installation import make_environment as make_venv
+from modelyard.runtime.assembling.installation import install_requirements
+from modelyard.runtime.assembling.installation import make_environment as make_venv
 
 ROOT = Path(__file__).parents[1]
 MODEL = ROOT / "projects" / "mnist" / "cnn"

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from modelyard.errors import InputError, WorkspaceError, at
+from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE, read_python_version
 from modelyard.runtime.environment import Environment, read_environment
 from modelyard.runtime.nearest import ask_whether_meant, describe_choices
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE, read_python_version
 from modelyard.runtime.routes import Route, check_function_name, check_module_path, parse_routes
 
 Kind = Literal["train", "predict"]

@@ -21,8 +21,8 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
-from modelyard.runtime.processes import STEADY
-from modelyard.runtime.status import read_status
+from modelyard.runtime.daemon.status import read_status
+from modelyard.runtime.supervisor.processes import STEADY
 from tests.integration.daemons import RUN, Daemon, StartDaemon, is_alive, starting_daemons, wait_until
 
 pytestmark = pytest.mark.integration

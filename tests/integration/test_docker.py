@@ -22,9 +22,9 @@ import pytest
 from modelyard.context import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
-from modelyard.engines.docker.layer import ChunkReader, pack, write_files_layer
 from modelyard.engines.protocols import ContainerSpec
 from modelyard.errors import BuildError, EngineError
+from modelyard.images.layer import ChunkReader, pack, write_files_layer
 from modelyard.workspace import find_workspace
 from tests.component.requirements.wheels import make_wheel
 

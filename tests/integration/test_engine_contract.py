@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import pytest
 
-from modelyard.engines.bill import NO_PACKAGE
+from modelyard.commands.sizing import build_within
 from modelyard.engines.protocols import ContainerSpec, Mount, discard
 from modelyard.errors import BuildError, EngineError, InputError, PortTakenError
-from modelyard.pipeline.sizing import build_within
+from modelyard.images.bill import NO_PACKAGE
 from modelyard.runtime.scratch import PREFIX, scratch_folder
 
 pytestmark = pytest.mark.integration

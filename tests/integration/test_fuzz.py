@@ -14,7 +14,7 @@ from schemathesis import Case
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from modelyard.runtime.memory import read_resident_bytes
+from modelyard.runtime.daemon.memory import read_resident_bytes
 from tests.integration.daemons import Daemon, wait_until
 from tests.integration.picture_models import ROUTES, application_files
 

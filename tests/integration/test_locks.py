@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.commands.locking import use_locks, write_locks
 from modelyard.engines.protocols import ContainerSpec
 from modelyard.errors import BuildError
-from modelyard.pipeline.locking import use_locks, write_locks
 from tests.component.requirements.wheels import make_wheel
-from tests.unit.pipeline.fakes import RecordingReporter
+from tests.unit.commands.fakes import RecordingReporter
 
 pytestmark = pytest.mark.integration
 

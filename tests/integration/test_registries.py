@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from modelyard.commands.copying import copy_image, list_tags, log_in, open_layout
 from modelyard.engines import open_engine
 from modelyard.engines.oci import registry as protocol
 from modelyard.engines.oci.address import Address, parse_address
@@ -21,7 +22,6 @@ from modelyard.engines.oci.refusals import RegistryError
 from modelyard.engines.oci.registry import INDEX, MANIFEST, Registry
 from modelyard.engines.oci.transfer import pull, push
 from modelyard.errors import EngineError
-from modelyard.pipeline.copying import copy_image, list_tags, log_in, open_layout
 from tests.integration.cutting_proxy import CuttingProxy, run_cutting_proxy
 from tests.integration.registries import credentials, running_registry
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.application import APPLICATION_FILE, Application, Model, format_application
-from modelyard.runtime.status import read_status
+from modelyard.runtime.daemon.status import read_status
 from tests.integration.daemons import Daemon, StartDaemon, starting_daemons, wait_until
 
 pytestmark = pytest.mark.integration

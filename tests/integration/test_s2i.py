@@ -18,9 +18,9 @@ from modelyard.context import stage_model
 from modelyard.engines.docker import DockerEngine
 from modelyard.engines.docker.builder_image import find_image, run_build
 from modelyard.engines.docker.client import Client, open_client
-from modelyard.engines.docker.layer import pack
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.errors import BuildError, InputError
+from modelyard.images.layer import pack
 from modelyard.s2i.command import build_dockerfile, build_image, rebuild_config, run_result, show_usage
 from modelyard.s2i.config import BuildConfig
 

@@ -14,8 +14,8 @@ import pytest
 
 from modelyard.engines.docker.builder_image import find_image, run_build
 from modelyard.engines.docker.client import Client, open_client
-from modelyard.engines.docker.layer import pack
 from modelyard.errors import InputError
+from modelyard.images.layer import pack
 from modelyard.s2i.command import build_dockerfile, build_image, rebuild_config, run_result, show_usage
 from modelyard.s2i.config import BuildConfig
 from tests.conftest import write_files

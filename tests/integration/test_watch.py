@@ -54,7 +54,7 @@ def test_what_is_saved_is_served(tiny: Tiny) -> None:
     try:
         wait_for(lambda: ask(port) == [0.0])
         pid = tiny.running()[0]["pid"]
-        wait_for(lambda: "modelyard.runtime.forkserver" in list_children(pid))  # none waits for libraries again
+        wait_for(lambda: "modelyard.runtime.worker.forkserver" in list_children(pid))  # none waits for libraries again
         text = predict.read_text()
         predict.write_text(text.replace("[x - mean for x", "[mean - x + 7 for x"))
         wait_for(lambda: ask(port) == [7.0])

@@ -13,11 +13,11 @@ from flask import Flask
 from modelyard import errors
 from modelyard.cli import COMMANDS, cli
 from modelyard.runtime.application import Application, Model
+from modelyard.runtime.daemon.settings import PerRoute, load_settings
 from modelyard.runtime.errors import ModelyardError
 from modelyard.runtime.gateway.app import create_app
 from modelyard.runtime.gateway.protocols.table import PROTOCOLS
 from modelyard.runtime.routes import RESERVED
-from modelyard.runtime.settings import PerRoute, load_settings
 from utils.codecs.table import CODECS
 from utils.manifest import Manifest
 

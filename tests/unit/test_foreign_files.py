@@ -11,10 +11,10 @@ from modelyard.context.requirements import requirement_lines
 from modelyard.errors import InputError
 from modelyard.probe import probe_model
 from modelyard.requirements import parse_requirements
+from modelyard.runtime.assembling.installation import read_names
+from modelyard.runtime.assembling.pythons import read_python_version
+from modelyard.runtime.daemon.tokens import _read_lines
 from modelyard.runtime.environment import OF_THE_SYSTEM
-from modelyard.runtime.installation import read_names
-from modelyard.runtime.pythons import read_python_version
-from modelyard.runtime.tokens import _read_lines
 
 MODEL = "projects/income/forest"
 SEPARATORS = ["\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"]

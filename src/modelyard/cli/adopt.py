@@ -21,7 +21,7 @@ def adopt_command(settings: Settings, directory: str, project: str | None, force
     requirements, test instances. What lies below projects/ is completed there; anything else is copied there and left
     alone.
     """
-    from modelyard.pipeline import adopting
+    from modelyard.commands import adopting
 
     path = settings.path(directory)
     path = path if path.exists() else settings.locate(directory)

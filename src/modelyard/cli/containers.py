@@ -13,8 +13,8 @@ from modelyard.cli.options import (
     variables_option,
 )
 from modelyard.cli.settings import Settings
+from modelyard.commands.endpoint import Endpoint
 from modelyard.errors import EngineError, InputError
-from modelyard.pipeline.endpoint import Endpoint
 
 
 @click.command("run")

@@ -18,7 +18,7 @@ from modelyard.cli.serving import shorten
 from modelyard.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from modelyard.pipeline.building import Limits
+    from modelyard.commands.building import Limits
 
 
 @click.command("demo")
@@ -37,8 +37,8 @@ def demo_command(
 
     What has not changed since the last time is reused.
     """
-    from modelyard.pipeline.demo import run_demo
-    from modelyard.pipeline.subject import find_project
+    from modelyard.commands.demo import run_demo
+    from modelyard.commands.subject import find_project
 
     project = find_project(settings.workspace, project, start=settings.directory)
     opened = settings.open_engine(engine, quiet=as_json)

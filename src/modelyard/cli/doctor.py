@@ -19,10 +19,10 @@ def doctor_command(settings: Settings, offline: bool, as_json: bool) -> int:
 
     Exits with 1 where something is missing, with 0 where there are notes at most.
     """
+    from modelyard.commands.doctor import examine_machine, examine_setup, examine_workspace
+    from modelyard.commands.network_check import examine_network
     from modelyard.engines.local.home import Home
     from modelyard.network import trace_network_profile
-    from modelyard.pipeline.doctor import examine_machine, examine_setup, examine_workspace
-    from modelyard.pipeline.network_check import examine_network
 
     findings = list(examine_machine(Home.from_environ(settings.environ).root, settings.environ))
     if not offline:

@@ -21,7 +21,7 @@ from modelyard.cli.registry import push_and_show
 from modelyard.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from modelyard.pipeline.building import Limits
+    from modelyard.commands.building import Limits
 
 kind_choice = click.Choice(["train", "predict"])
 with_models_option = click.option(
@@ -44,8 +44,8 @@ def stage_command(
 
     Edit it as you like, then: modelyard build --context CONTEXT --tag TAG
     """
-    from modelyard.pipeline.building import BuildRequest, stage
-    from modelyard.pipeline.subject import find_subject
+    from modelyard.commands.building import BuildRequest, stage
+    from modelyard.commands.subject import find_subject
 
     subject = find_subject(settings.workspace, settings.locate(directory))
     root = Path(settings.path(context))
@@ -91,9 +91,9 @@ def build_command(
     as_json: bool,
 ) -> None:
     """Build the train or predict image of DIRECTORY, a model directory or an all/."""
+    from modelyard.commands import building
+    from modelyard.commands.subject import find_subject
     from modelyard.context import load_context
-    from modelyard.pipeline import building
-    from modelyard.pipeline.subject import find_subject
 
     console = Console(verbose=settings.verbose)
     open_engine = partial(settings.open_engine, engine, quiet=as_json)

@@ -21,8 +21,8 @@ def lock_command(
 
     DIRECTORY is a model directory, an all/, a project with all of these, or projects/. Builds use a lock that is fresh.
     """
-    from modelyard.pipeline.building import find_lockable, staged
-    from modelyard.pipeline.locking import check_locks, write_locks
+    from modelyard.commands.building import find_lockable, staged
+    from modelyard.commands.locking import check_locks, write_locks
 
     opened = settings.open_engine(engine)
     console = Console(verbose=settings.verbose)

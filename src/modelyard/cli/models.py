@@ -20,7 +20,7 @@ from modelyard.cli.settings import Settings
 from modelyard.errors import InputError
 
 if TYPE_CHECKING:
-    from modelyard.pipeline.building import Limits
+    from modelyard.commands.building import Limits
 
 
 @click.command("data")
@@ -32,12 +32,12 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
 
     DIRECTORY is a project, or projects/ for every project that has a make_data.py.
     """
-    from modelyard.pipeline.data import has_data_script, prepare_data
-    from modelyard.pipeline.subject import find_projects
+    from modelyard.commands.data import has_data_script, prepare_data
+    from modelyard.commands.subject import find_projects
 
     projects = find_projects(settings.workspace, settings.locate(directory))
     if source is not None:
-        from modelyard.pipeline.remote import pull_data
+        from modelyard.commands.remote import pull_data
 
         pull_data(source, settings.workspace.projects_root / projects[0] / "data", Console(verbose=settings.verbose))
         return
@@ -82,9 +82,9 @@ def train_command(
 
     DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
     """
-    from modelyard.pipeline.remote import check_target, push_model
-    from modelyard.pipeline.subject import find_models
-    from modelyard.pipeline.training import TrainRequest, describe_train, train_model
+    from modelyard.commands.remote import check_target, push_model
+    from modelyard.commands.subject import find_models
+    from modelyard.commands.training import TrainRequest, describe_train, train_model
 
     models = dict.fromkeys(
         model for path in directories or (".",) for model in find_models(settings.workspace, settings.locate(path))
@@ -138,7 +138,7 @@ def generate_command(
 
     DIRECTORY is a project or its all/; projects/ or the workspace's root stand for every project and projects/all.
     """
-    from modelyard.pipeline.generating import generate_all
+    from modelyard.commands.generating import generate_all
 
     changed = generate_all(
         settings.workspace,

@@ -91,7 +91,7 @@ def limits_options(command: Command) -> Command:
     )
     @wraps(command)
     def limited(*arguments: Any, locked: bool, max_size: int | None, runs_setup: bool, **options: Any) -> Any:
-        from modelyard.pipeline.building import Limits
+        from modelyard.commands.building import Limits
 
         return command(*arguments, limits=Limits(locked=locked, max_size=max_size, runs_setup=runs_setup), **options)
 

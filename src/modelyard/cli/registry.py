@@ -13,8 +13,8 @@ from modelyard.cli.options import engine_option, json_option, pass_settings
 from modelyard.cli.settings import Settings
 
 if TYPE_CHECKING:
+    from modelyard.commands.copying import Published
     from modelyard.engines.protocols import Engine
-    from modelyard.pipeline.copying import Published
 
 insecure_option = click.option("--insecure", is_flag=True, help="Talk plain HTTP to a host that is not this machine.")
 digest_file_option = click.option(
@@ -64,7 +64,7 @@ def pull_command(
 
     Without PLACE it becomes oci:NAME in this folder. A download that was cut off goes on where it stopped.
     """
-    from modelyard.pipeline.copying import copy_image, default_place
+    from modelyard.commands.copying import copy_image, default_place
 
     place = target or default_place(source)
     with _progress(f"pulling {source}") as on_transfer:
@@ -99,7 +99,7 @@ def copy_command(
     FROM and TO are host/name:tag, host/name@sha256:..., oci:DIR[:NAME], oci-archive:FILE[:NAME] or
     docker-archive:FILE[:NAME].
     """
-    from modelyard.pipeline.copying import copy_image
+    from modelyard.commands.copying import copy_image
 
     with _progress(f"copying {source}") as on_transfer:
         done = copy_image(
@@ -118,7 +118,7 @@ def copy_command(
 @pass_settings
 def tags_command(settings: Settings, name: str, insecure: bool, as_json: bool) -> None:
     """List the tags of the repository REF."""
-    from modelyard.pipeline.copying import list_tags
+    from modelyard.commands.copying import list_tags
 
     tags = list_tags(name, settings.environ, insecure=insecure)
     if as_json:
@@ -138,7 +138,7 @@ def login_command(settings: Settings, host: str, username: str, password_stdin: 
 
     There is no option for the password: a command line is everybody's to read.
     """
-    from modelyard.pipeline.copying import log_in
+    from modelyard.commands.copying import log_in
 
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else click.prompt("Password", hide_input=True)
     place = log_in(host, username, password, settings.environ, insecure=insecure)
@@ -167,7 +167,7 @@ def push_and_show(
     as_json: bool = False,
 ) -> None:
     """Push an image of an engine, showing how far it is, and print it by its digest."""
-    from modelyard.pipeline.copying import push_image
+    from modelyard.commands.copying import push_image
 
     with _progress(f"pushing {target}") as on_transfer:
         done = push_image(engine, image, target, settings.environ, insecure=insecure, on_transfer=on_transfer)

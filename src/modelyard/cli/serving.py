@@ -29,9 +29,9 @@ from modelyard.cli.settings import Settings
 from modelyard.errors import RunError, WorkspaceError
 
 if TYPE_CHECKING:
-    from modelyard.pipeline.building import Limits
-    from modelyard.pipeline.endpoint import Endpoint
-    from modelyard.pipeline.parity import ParityRequest
+    from modelyard.commands.building import Limits
+    from modelyard.commands.endpoint import Endpoint
+    from modelyard.commands.parity import ParityRequest
     from modelyard.workspace import ModelDirectory
 
 _ANSWER_WIDTH = 80
@@ -80,10 +80,10 @@ def serve_command(
     dry_run: bool,
 ) -> None:
     """Build and start the daemon of DIRECTORY, a model directory or an all/, and return when it is ready."""
-    from modelyard.pipeline.building import BuildRequest
-    from modelyard.pipeline.remote import model_name_of, pull_model
-    from modelyard.pipeline.serving import ServeRequest, describe_serve, serve
-    from modelyard.pipeline.subject import find_subject, models_of
+    from modelyard.commands.building import BuildRequest
+    from modelyard.commands.remote import model_name_of, pull_model
+    from modelyard.commands.serving import ServeRequest, describe_serve, serve
+    from modelyard.commands.subject import find_subject, models_of
     from modelyard.workspace import ModelDirectory
 
     console = Console(verbose=settings.verbose)
@@ -120,7 +120,7 @@ def serve_command(
         for route in model.served_routes:
             click.echo(f"POST {request.endpoint}/{route.name}")
     if watches:
-        from modelyard.pipeline.watching import watch
+        from modelyard.commands.watching import watch
 
         try:
             watch(request, opened, console, pause=time.sleep)
@@ -167,9 +167,9 @@ def test_command(
     of all/, each built and started for it. With --host or --port, they go to the daemon that serves there, and no
     other way.
     """
-    from modelyard.pipeline.endpoint import Endpoint
-    from modelyard.pipeline.parity import ParityRequest, find_combined_of
-    from modelyard.pipeline.subject import find_subject, models_of
+    from modelyard.commands.endpoint import Endpoint
+    from modelyard.commands.parity import ParityRequest, find_combined_of
+    from modelyard.commands.subject import find_subject, models_of
 
     subject = find_subject(settings.workspace, settings.locate(directory))
     models = models_of(subject)
@@ -191,7 +191,7 @@ def test_command(
 
 def test_endpoint(endpoint: "Endpoint", models: "Sequence[ModelDirectory]", *, as_json: bool) -> None:
     """Send models' test instances to a daemon, print the answers, and fail unless all are 200."""
-    from modelyard.pipeline.endpoint import send_instances
+    from modelyard.commands.endpoint import send_instances
 
     answers = list(send_instances(endpoint, models))
     if as_json:
@@ -214,7 +214,7 @@ def test_endpoint(endpoint: "Endpoint", models: "Sequence[ModelDirectory]", *, a
 
 def test_parity(settings: Settings, request: "ParityRequest", *, engine: str | None, as_json: bool) -> None:
     """Compare every way of serving models, print how each did, and fail where one differs."""
-    from modelyard.pipeline.parity import check_parity
+    from modelyard.commands.parity import check_parity
 
     console = Console(verbose=settings.verbose)
     console.note("every way is built, started and compared; to ask a daemon that runs, name its --port")

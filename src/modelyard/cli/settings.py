@@ -39,7 +39,7 @@ class Settings:
 
     def locate(self, text: str) -> Path:
         """The model directory, project or all/ that a person typed, as a path or by its name."""
-        from modelyard.pipeline.subject import locate
+        from modelyard.commands.subject import locate
 
         return locate(self.workspace, text, start=self.directory)
 

@@ -22,8 +22,8 @@ from modelyard.probe.survey import (
     find_train,
     read_scripts,
 )
+from modelyard.runtime.assembling.inspection import DISTRIBUTIONS
 from modelyard.runtime.environment import Environment, format_environment, read_environment
-from modelyard.runtime.inspection import DISTRIBUTIONS
 from modelyard.workspace import ENVIRONMENT_FILE, INSTANCES_FILE, as_container_name
 
 OLD_MAKEFILE = "Makefile.old"

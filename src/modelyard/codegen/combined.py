@@ -27,7 +27,7 @@ from modelyard.requirements import (
     read_requirements,
 )
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE, describe_asked
+from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE, describe_asked
 from modelyard.workspace import CombinedDirectory, ModelDirectory, Workspace, describe
 
 PREDICT, ENVIRONMENT, SETUP, MAKEFILE = map(PurePosixPath, ("predict.py", ".s2i/environment", "setup.sh", "Makefile"))

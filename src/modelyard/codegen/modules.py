@@ -8,7 +8,7 @@ from keyword import iskeyword
 from modelyard.errors import InputError
 from modelyard.probe import Layout, where
 from modelyard.requirements import MergedLine
-from modelyard.runtime.inspection import DISTRIBUTIONS
+from modelyard.runtime.assembling.inspection import DISTRIBUTIONS
 from modelyard.runtime.routes import Route
 from modelyard.workspace import ModelDirectory, Workspace, describe
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from modelyard.context.requirements import requirement_lines
 from modelyard.errors import InputError
+from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE, describe_asked, read_python_version
 from modelyard.runtime.environment import read_environment
 from modelyard.runtime.groups import find_environments, name_requirements
 from modelyard.runtime.nearest import describe_choices
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE, describe_asked, read_python_version
 from modelyard.workspace import ENVIRONMENT_FILE, Kind
 
 CONTEXT_FILE = "context.json"

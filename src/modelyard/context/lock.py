@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from modelyard.context.build_context import BuildContext, ContextEnvironment, digest_parts, load_context, write_about
-from modelyard.runtime.variants import ARGUMENTS
+from modelyard.runtime.assembling.variants import ARGUMENTS
 
 SUFFIX = ".lock"
 State = Literal["fresh", "stale", "missing"]

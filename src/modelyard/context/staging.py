@@ -19,9 +19,9 @@ from modelyard.runtime.application import (
     Model,
     format_application,
 )
+from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE
 from modelyard.runtime.environment import check_variables, format_environment
 from modelyard.runtime.groups import GROUPS
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE
 from modelyard.runtime.routes import is_module_path
 from modelyard.workspace import (
     ENVIRONMENT_FILE,

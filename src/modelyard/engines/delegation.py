@@ -6,8 +6,8 @@ from typing import Protocol
 from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
+from modelyard.runtime.daemon.settings import Settings
 from modelyard.runtime.nearest import describe_choices
-from modelyard.runtime.settings import Settings
 
 _TO_END = 5.0
 

@@ -8,9 +8,9 @@ from typing import Literal, Protocol, runtime_checkable
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
-from modelyard.engines.bill import Bill
 from modelyard.engines.reference import check_container_name
 from modelyard.errors import InputError
+from modelyard.images.bill import Bill
 from modelyard.workspace import Kind
 
 OnOutput = Callable[[str], None]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelyard.errors import InputError
 from modelyard.probe.layout import Layout
-from modelyard.runtime.inspection import Import, find_functions, find_imports, find_module
+from modelyard.runtime.assembling.inspection import Import, find_functions, find_imports, find_module
 from modelyard.workspace import ModelDirectory, describe
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelyard.runtime.inspection import find_module
+from modelyard.runtime.assembling.inspection import find_module
 from modelyard.workspace import ModelDirectory, Workspace
 
 SHARED = ("common_utils", "utils")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelyard.errors import InputError, at
-from modelyard.runtime.inspection import can_be_called, check_callable, find_module, flatten, parse_module
+from modelyard.runtime.assembling.inspection import can_be_called, check_callable, find_module, flatten, parse_module
 
 TRAIN, PREDICT = "train", "predict"
 _METHODS = ("predict", "transform_input", "transform_output", "route", "aggregate")

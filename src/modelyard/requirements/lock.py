@@ -7,9 +7,14 @@ from pathlib import Path
 from modelyard.errors import InputError
 from modelyard.network import mask_credentials
 from modelyard.requirements.parse import parse_requirements
-from modelyard.runtime.installation import ask_uv, explain_failure, find_gpu_hint, find_hint
+from modelyard.runtime.assembling.installation import ask_uv, explain_failure, find_gpu_hint, find_hint
+from modelyard.runtime.assembling.variants import (
+    choose_torch_backend,
+    find_cpu_wheels,
+    find_gpu_packages,
+    format_overrides,
+)
 from modelyard.runtime.scratch import scratch_folder
-from modelyard.runtime.variants import choose_torch_backend, find_cpu_wheels, find_gpu_packages, format_overrides
 
 _OPTIONS = ("--generate-hashes", "--no-header", "--no-annotate", "--no-progress", "--color=never")
 

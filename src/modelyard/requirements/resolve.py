@@ -14,9 +14,9 @@ from typing import Literal, Protocol
 from packaging.utils import canonicalize_name
 
 from modelyard.network import mask_credentials
-from modelyard.runtime.installation import ask_uv
+from modelyard.runtime.assembling.installation import ask_uv
+from modelyard.runtime.assembling.variants import choose_torch_backend
 from modelyard.runtime.scratch import scratch_folder
-from modelyard.runtime.variants import choose_torch_backend
 
 _SCHEMA = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from modelyard.errors import InputError
 from modelyard.requirements.conflicts import find_exclusive_pairs
 from modelyard.requirements.merge import MergedLine
-from modelyard.runtime.installation import find_python_hint
+from modelyard.runtime.assembling.installation import find_python_hint
 
 
 def find_conflicts(merged: Sequence[MergedLine]) -> Iterator[InputError]:

@@ -6,9 +6,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from modelyard.engines.docker.builder_image import find_image
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.layer import copy_safely
 from modelyard.engines.docker.workshop import Workshop, open_workshop
 from modelyard.engines.protocols import OnOutput
+from modelyard.images.layer import copy_safely
 from modelyard.s2i.builder import find_uid
 from modelyard.s2i.users import AllowedUids
 

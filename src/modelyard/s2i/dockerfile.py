@@ -5,8 +5,8 @@ import shlex
 import shutil
 from pathlib import Path
 
-from modelyard.engines.docker.instructions import format_instructions
 from modelyard.errors import InputError
+from modelyard.images.instructions import format_instructions
 from modelyard.s2i.build import Prepared
 from modelyard.s2i.builder import DESTINATION, SCRIPTS_URL
 from modelyard.s2i.scripts import REQUIRED

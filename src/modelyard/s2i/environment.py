@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from modelyard.engines.docker.instructions import is_name
 from modelyard.errors import InputError, at
+from modelyard.images.instructions import is_name
 
 
 def read_variables(path: Path, *, name: str = "") -> dict[str, str]:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from modelyard.engines.docker.builder_image import run_build
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.folders import NO_FOLDERS
-from modelyard.engines.docker.instructions import format_instructions
 from modelyard.engines.docker.upload import write_upload
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
+from modelyard.images.folders import NO_FOLDERS
+from modelyard.images.instructions import format_instructions
 
 if TYPE_CHECKING:
     from modelyard.s2i.build import Prepared

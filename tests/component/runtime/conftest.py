@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.gateway.client import WorkerClient
-from modelyard.runtime.worker import ALARM
+from modelyard.runtime.worker.worker import ALARM
 
 LIBRARY = Path(__file__).parents[3] / "src"
 

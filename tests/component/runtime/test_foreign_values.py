@@ -14,10 +14,10 @@ import pandas as pd
 import pytest
 from scipy import sparse
 
-from modelyard.runtime.batching import UnsafeError, learn
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.sagemaker import decode_csv
 from modelyard.runtime.values import NotJSONError, to_json_bytes
+from modelyard.runtime.worker.batching import UnsafeError, learn
 
 Point = namedtuple("Point", "x y")
 

@@ -21,7 +21,7 @@ BEFORE_THE_MODEL = {"os.register_at_fork", "os.environ.pop"}
 def find_modules_of_a_worker() -> list[str]:
     """The modules of the runtime that a worker imports, those that it imports for some models alone among them."""
     script = (
-        "import sys, modelyard.runtime.worker, modelyard.runtime.seldon\n"
+        "import sys, modelyard.runtime.worker.worker, modelyard.runtime.worker.seldon\n"
         "print(*(name.rpartition('.')[2] for name in sys.modules if name.startswith('modelyard.runtime.')))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True)

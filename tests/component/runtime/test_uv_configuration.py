@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.engines.local.environments import find_uv
-from modelyard.runtime.installation import ask_uv, install_requirements, make_environment
-from modelyard.runtime.pythons import find_python
+from modelyard.runtime.assembling.installation import ask_uv, install_requirements, make_environment
+from modelyard.runtime.assembling.pythons import find_python
 
 UV = find_uv({})
 SETTINGS = {

@@ -8,8 +8,8 @@ import pytest
 
 from modelyard.cli import main
 from modelyard.workspace import Workspace
-from tests.unit.pipeline.conftest import FILES, MODEL
-from tests.unit.pipeline.fakes import FakeEngine
+from tests.unit.commands.conftest import FILES, MODEL
+from tests.unit.commands.fakes import FakeEngine
 
 
 @dataclass(frozen=True)

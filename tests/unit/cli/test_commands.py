@@ -5,8 +5,8 @@ import pytest
 
 from modelyard.errors import BuildError
 from tests.conftest import write_files
-from tests.unit.pipeline.conftest import FILES, MODEL
-from tests.unit.pipeline.fakes import make_container, make_image
+from tests.unit.commands.conftest import FILES, MODEL
+from tests.unit.commands.fakes import make_container, make_image
 
 
 @pytest.fixture
@@ -281,7 +281,7 @@ def test_run_passes_the_exit_code_on(modelyard, engine, tmp_path):
 
 
 def test_a_daemon_in_the_foreground_that_dies_is_no_success(modelyard, workspace, engine, monkeypatch):
-    monkeypatch.setattr("modelyard.pipeline.serving._wait_until_ready", lambda *_: None)
+    monkeypatch.setattr("modelyard.commands.serving._wait_until_ready", lambda *_: None)
     engine.exits_with, engine.log = 1, ["MemoryError"]
     done = modelyard("serve", "--foreground")
     assert done.code == 6

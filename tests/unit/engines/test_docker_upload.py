@@ -4,8 +4,8 @@ import io
 import tarfile
 from pathlib import Path, PurePosixPath
 
-from modelyard.engines.docker.folders import Folders
 from modelyard.engines.docker.upload import write_upload
+from modelyard.images.folders import Folders
 
 
 def upload(trees: dict[str, Path], *there: str, **options: bool) -> tuple[list[str], dict[str, tarfile.TarInfo]]:

@@ -10,15 +10,15 @@ from typing import Any
 from modelyard import __version__
 from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
-from modelyard.engines.docker.archive import Change
 from modelyard.engines.docker.builder_image import ROLE_LABEL, SCRIPTS
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dependency_plan import DependencyPlan, modules_label
-from modelyard.engines.docker.layer import write_files_layer, write_source_layer
 from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.stack import stack_layers
 from modelyard.errors import BuildError, ModelyardError
-from modelyard.runtime.entries import check_entries
+from modelyard.images.archive import Change
+from modelyard.images.layer import write_files_layer, write_source_layer
+from modelyard.runtime.assembling.entries import check_entries
 from modelyard.runtime.scratch import scratch_folder
 
 IMAGE_LABEL = "io.modelyard.image"

@@ -8,15 +8,15 @@ from modelyard.context import BuildContext
 from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, ensure_role, find_image
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dependency_plan import SETUP_LABEL, DependencyPlan
-from modelyard.engines.docker.distributions import is_left_out
-from modelyard.engines.docker.instructions import format_instructions
-from modelyard.engines.docker.layer import Layer, pack, write_layer
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.staging import ENVIRONMENTS
 from modelyard.engines.docker.workshop import Folder, Workshop, copied, open_workshop
 from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
-from modelyard.runtime.pythons import PYTHON_VERSION_FILE
+from modelyard.images.distributions import is_left_out
+from modelyard.images.instructions import format_instructions
+from modelyard.images.layer import Layer, pack, write_layer
+from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE
 
 CACHE = "/opt/modelyard/cache"
 CACHE_VOLUME = "MODELYARD_BUILD_CACHE"

@@ -17,11 +17,11 @@ import modelyard
 from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.layer import pack
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.workshop import LAST_LINES, open_workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, EngineError, WorkspaceError
+from modelyard.images.layer import pack
 from modelyard.network import read_network_profile
 
 BUILDER_LABEL = "io.modelyard.builder"

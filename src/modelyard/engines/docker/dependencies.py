@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from modelyard.context.requirements import without_hashes
-from modelyard.engines.docker.archive import Change
 from modelyard.engines.docker.assembling import assemble_requirements, make_setup
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dependency_plan import DependencyPlan
@@ -18,6 +17,7 @@ from modelyard.engines.docker.staging import NeedsContainerError
 from modelyard.engines.docker.workshop import is_abandoned, make_name
 from modelyard.engines.local.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.engines.protocols import OnOutput
+from modelyard.images.archive import Change
 
 
 def make_dependencies(client: Client, plan: DependencyPlan, profile: ContainerProfile, on_output: OnOutput) -> str:

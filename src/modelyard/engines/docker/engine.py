@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
-from modelyard.engines.bill import Bill
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.docker.application import ApplicationPlan, application_labels, make_application
 from modelyard.engines.docker.builder_image import (
@@ -32,6 +31,7 @@ from modelyard.engines.oci.address import Address
 from modelyard.engines.oci.credentials import Credential
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.engines.reference import normalise_tag
+from modelyard.images.bill import Bill
 from modelyard.network import find_deciding_settings, read_network_profile
 
 

@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from modelyard.engines.docker.archive import Change
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dependency_plan import LAYERS_LABEL, DependencyPlan
-from modelyard.engines.docker.distributions import Distribution, find_stray, read_distributions
 from modelyard.engines.docker.interpreter import find_interpreter
-from modelyard.engines.docker.layer import find_modules
 from modelyard.engines.docker.profile import ContainerProfile
-from modelyard.engines.docker.shelves import arrange, chain_keys, count_shared
 from modelyard.engines.docker.staging import NeedsContainerError, open_stage
 from modelyard.engines.protocols import OnOutput
+from modelyard.images.archive import Change
+from modelyard.images.distributions import Distribution, find_stray, read_distributions
+from modelyard.images.layer import find_modules
+from modelyard.images.shelves import arrange, chain_keys, count_shared
 
 
 def lay_out(

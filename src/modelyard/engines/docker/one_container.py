@@ -9,12 +9,12 @@ from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
 from modelyard.engines.docker.application import own_scripts
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.instructions import format_instructions
-from modelyard.engines.docker.layer import UID
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
+from modelyard.images.instructions import format_instructions
+from modelyard.images.layer import UID
 
 UPLOAD = "/tmp"
 APP_ROOTS = {"train": "/model", "predict": "/action"}

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelyard.engines.docker.archive import Change, image_id, make_config, stream_archive
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.instructions import format_instructions
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.errors import EngineError
+from modelyard.images.archive import Change, image_id, make_config, stream_archive
+from modelyard.images.instructions import format_instructions
 
 
 def stack_layers(client: Client, parent: str, change: Change) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from modelyard.engines.docker.folders import Folders
-from modelyard.engines.docker.layer import GID, new_tar
+from modelyard.images.folders import Folders
+from modelyard.images.layer import GID, new_tar
 
 
 def write_upload(

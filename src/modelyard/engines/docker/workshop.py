@@ -22,11 +22,11 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.folders import Folders
-from modelyard.engines.docker.layer import ChunkReader
 from modelyard.engines.docker.upload import write_upload
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
+from modelyard.images.folders import Folders
+from modelyard.images.layer import ChunkReader
 
 WORKSHOP = "modelyard-workshop"
 _NAME = re.compile(rf"/?{WORKSHOP}-(?P<host>[A-Za-z0-9]*)-(?P<pid>[0-9]+)-[0-9a-f]+")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from modelyard.context import BuildContext
 from modelyard.context.lock import Target
-from modelyard.engines.bill import Bill
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.local.builder import LocalBuilder
 from modelyard.engines.local.containers import RECORD as CONTAINER_RECORD
@@ -20,6 +19,7 @@ from modelyard.engines.local.home import Home, explaining_disk_errors, measure_t
 from modelyard.engines.local.images import RECORD, LocalImages
 from modelyard.engines.local.measuring import measure_image
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
+from modelyard.images.bill import Bill
 from modelyard.runtime.scratch import remove_abandoned, scratch_folder
 
 

@@ -24,11 +24,18 @@ from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
 from modelyard.network import find_deciding_settings, read_network_profile
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
-from modelyard.runtime.pythons import find_python
-from modelyard.runtime.variants import ARGUMENTS
+from modelyard.runtime.assembling.pythons import find_python
+from modelyard.runtime.assembling.variants import ARGUMENTS
 
 MARKER = "environment.json"
-RECIPE = ("assemble.py", "groups.py", "installation.py", "pythons.py", "text_lines.py", "variants.py")
+RECIPE = (
+    "assembling/assemble.py",
+    "groups.py",
+    "assembling/installation.py",
+    "assembling/pythons.py",
+    "text_lines.py",
+    "assembling/variants.py",
+)
 _NEEDS_ROOT = re.compile(r"^\s*(sudo|apt|apt-get|yum|dnf|microdnf|apk|zypper|pacman)\b", re.MULTILINE)
 
 
@@ -113,7 +120,7 @@ def plan_requirements(requirements: Path, source: Path, environ: Mapping[str, st
         owner=requirements.name,
         key=digest_parts([*recipe, *map(str.encode, [python, *lines, *find_deciding_settings(environ)])])[:32],
         source=source,
-        command=(sys.executable, "-m", "modelyard.runtime.assemble"),
+        command=(sys.executable, "-m", "modelyard.runtime.assembling"),
         arguments={},
         requirements=lines,
         requirements_file=str(requirements),

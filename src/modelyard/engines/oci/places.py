@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from modelyard.engines.docker.layer import digest_file
 from modelyard.engines.oci.address import Address, parse_address
 from modelyard.engines.oci.layout import CONFIG, NAME, Descriptor, Layout
 from modelyard.engines.oci.registry import MANIFEST, Registry
 from modelyard.engines.oci.transfer import OnTransfer, Sent, pull, push
 from modelyard.errors import EngineError, InputError
+from modelyard.images.layer import digest_file
 
 ARCHIVES = ("oci-archive", "docker-archive")
 

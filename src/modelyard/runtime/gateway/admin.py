@@ -1,13 +1,13 @@
-"""What only an operator may ask, with the token of `admin` (see modelyard.runtime.tokens)."""
+"""What only an operator may ask, with the token of `admin` (see modelyard.runtime.daemon.tokens)."""
 
 from pathlib import Path
 
 from flask import Flask, Response, jsonify
 
+from modelyard.runtime.daemon.orders import Deed, give_order
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.orders import Deed, give_order
 
 
 class Operator:

@@ -10,6 +10,8 @@ from flask import Flask, Response, g, jsonify, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound, RequestEntityTooLarge
 
 from modelyard.runtime.application import Application, load_application
+from modelyard.runtime.daemon.logs import fields
+from modelyard.runtime.daemon.settings import Settings, load_settings
 from modelyard.runtime.gateway.admin import Operator, serve_admin
 from modelyard.runtime.gateway.conversion import Conversion
 from modelyard.runtime.gateway.fleet import Fleet
@@ -25,8 +27,6 @@ from modelyard.runtime.gateway.protocols.description import describe_protocols
 from modelyard.runtime.gateway.protocols.protocol import Models, Refuse
 from modelyard.runtime.gateway.protocols.table import add_protocols, find_kinds, find_refusal
 from modelyard.runtime.gateway.tracing import Tracer, make_tracer
-from modelyard.runtime.logs import fields
-from modelyard.runtime.settings import Settings, load_settings
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from modelyard.runtime.channels import NonsenseError, check_answer
-from modelyard.runtime.taken import read_taken
-from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
+from modelyard.runtime.daemon.channels import NonsenseError, check_answer
+from modelyard.runtime.daemon.taken import read_taken
+from modelyard.runtime.daemon.wire import Frame, FrameReader, WireError, encode_frame
 
 _CHUNK = 1 << 18
 _MAX_ANSWER = (1 << 32) - 1

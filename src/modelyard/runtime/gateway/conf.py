@@ -6,11 +6,11 @@ import signal
 import threading
 from typing import Any
 
-from modelyard.runtime.cores import count_cores
-from modelyard.runtime.families import end_family
+from modelyard.runtime.daemon.cores import count_cores
+from modelyard.runtime.daemon.families import end_family
+from modelyard.runtime.daemon.memory import settle_memory
+from modelyard.runtime.daemon.settings import load_settings
 from modelyard.runtime.gateway.framing import MAX_HEAD
-from modelyard.runtime.memory import settle_memory
-from modelyard.runtime.settings import load_settings
 
 _settings = load_settings(os.environ)
 
@@ -29,7 +29,7 @@ limit_request_field_size = MAX_HEAD
 logconfig_dict = {
     "version": 1,
     "disable_existing_loggers": False,
-    "handlers": {"stdout": {"()": "modelyard.runtime.logs.make_handler"}},
+    "handlers": {"stdout": {"()": "modelyard.runtime.daemon.logs.make_handler"}},
     "root": {"handlers": ["stdout"], "level": "INFO"},
     "loggers": {
         "gunicorn.error": {"level": "WARNING", "propagate": True},

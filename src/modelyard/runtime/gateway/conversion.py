@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from modelyard.runtime.daemon.wire import Frame, FrameReader, WireError, encode_frame
 from modelyard.runtime.gateway.converter import OUT_OF_MEMORY
 from modelyard.runtime.gateway.problems import CLIENT_GONE, Problem
-from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 Convert = Callable[..., tuple[Mapping[str, Any], bytes]]
 IsGone = Callable[[], bool]

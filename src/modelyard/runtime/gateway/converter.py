@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.daemon.memory import read_resident_bytes
+from modelyard.runtime.daemon.wire import Frame, FrameReader, WireError, encode_frame
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.memory import read_resident_bytes
-from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 OUT_OF_MEMORY = 75
 _CHUNK = 1 << 18

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.application import Application, Model
+from modelyard.runtime.daemon.orders import accuse
+from modelyard.runtime.daemon.settings import Settings, count_workers
+from modelyard.runtime.daemon.status import ModelStatus, read_status, socket_path
+from modelyard.runtime.daemon.wire import Frame
 from modelyard.runtime.gateway.client import (
     ClientGoneError,
     NoAnswerError,
@@ -16,10 +20,6 @@ from modelyard.runtime.gateway.client import (
     WorkerClient,
 )
 from modelyard.runtime.gateway.problems import CLIENT_GONE, IN_THE_LOG, Problem
-from modelyard.runtime.orders import accuse
-from modelyard.runtime.settings import Settings, count_workers
-from modelyard.runtime.status import ModelStatus, read_status, socket_path
-from modelyard.runtime.wire import Frame
 
 _MAX_EXAMPLE = 256 * 1024
 _LOOK_AGAIN = 0.05

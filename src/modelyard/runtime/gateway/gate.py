@@ -10,12 +10,12 @@ from typing import Any
 from flask import Flask, Request, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from modelyard.runtime.daemon.logs import escape, fields
+from modelyard.runtime.daemon.settings import Settings
 from modelyard.runtime.gateway.guard import Guard
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.problems import IS_GONE, cause_of
 from modelyard.runtime.gateway.tracing import Tracer, check_traceparent, find_trace_id
-from modelyard.runtime.logs import escape, fields
-from modelyard.runtime.settings import Settings
 
 log = logging.getLogger("modelyard.access")
 

@@ -7,9 +7,17 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from modelyard.runtime.daemon.tokens import (
+    ADMIN,
+    EVERY_ROUTE,
+    Tokens,
+    keep_tokens,
+    load_kept_tokens,
+    load_tokens,
+    take_stamp,
+)
 from modelyard.runtime.errors import InputError
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.tokens import ADMIN, EVERY_ROUTE, Tokens, keep_tokens, load_kept_tokens, load_tokens, take_stamp
 
 log = logging.getLogger(__name__)
 

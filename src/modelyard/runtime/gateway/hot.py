@@ -14,6 +14,8 @@ from typing import Any
 
 from flask import Response
 
+from modelyard.runtime.daemon.settings import Settings
+from modelyard.runtime.daemon.wire import Frame
 from modelyard.runtime.gateway.client import ClientGoneError, NotConnectedError
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.framing import Head
@@ -22,8 +24,6 @@ from modelyard.runtime.gateway.links import Backend, Call, Link, Outcome
 from modelyard.runtime.gateway.metrics import Metrics
 from modelyard.runtime.gateway.problems import CLIENT_GONE, Problem, log_problem, render_problem
 from modelyard.runtime.gateway.tracing import check_traceparent
-from modelyard.runtime.settings import Settings
-from modelyard.runtime.wire import Frame
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modelyard.runtime.channels import NonsenseError, check_answer
+from modelyard.runtime.daemon.channels import NonsenseError, check_answer
+from modelyard.runtime.daemon.taken import read_taken
+from modelyard.runtime.daemon.wire import Frame, FrameReader, WireError, encode_frame
 from modelyard.runtime.gateway.client import (
     NUMBERS,
     ClientGoneError,
@@ -17,8 +19,6 @@ from modelyard.runtime.gateway.client import (
     pid_of,
     watch_end,
 )
-from modelyard.runtime.taken import read_taken
-from modelyard.runtime.wire import Frame, FrameReader, WireError, encode_frame
 
 _CHUNK = 1 << 18
 _MAX_ANSWER = (1 << 32) - 1

@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from modelyard.runtime.application import Application
-from modelyard.runtime.counters import (
+from modelyard.runtime.daemon.counters import (
     CALL_REQUESTS,
     CALL_SECONDS,
     Histogram,
@@ -23,11 +23,11 @@ from modelyard.runtime.counters import (
     map_doubles,
     read_doubles,
 )
+from modelyard.runtime.daemon.memory import read_resident_bytes
+from modelyard.runtime.daemon.status import ModelStatus, socket_path
 from modelyard.runtime.gateway.exposition import describe, label
 from modelyard.runtime.gateway.problems import CAUSES, OTHER_CAUSES
 from modelyard.runtime.gateway.seldon_metrics import render_seldon_metrics
-from modelyard.runtime.memory import read_resident_bytes
-from modelyard.runtime.status import ModelStatus, socket_path
 
 STATUSES = ("200", "400", "401", "403", "405", "413", "415", "422", "429", "500", "502", "503", "504", "other")
 ERRORS = tuple(sorted({*CAUSES.values(), *OTHER_CAUSES}))

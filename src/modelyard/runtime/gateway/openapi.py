@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from modelyard.runtime.daemon.schemas import infer_schema, limit_schema
 from modelyard.runtime.gateway.fleet import Fleet
 from modelyard.runtime.gateway.guard import Guard
-from modelyard.runtime.schemas import infer_schema, limit_schema
 from modelyard.runtime.values import open_envelope
 
 _PROBLEMS = {

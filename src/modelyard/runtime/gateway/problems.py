@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Response
 
-from modelyard.runtime.logs import fields
+from modelyard.runtime.daemon.logs import fields
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from modelyard.runtime.channels import is_metric, read_shared
+from modelyard.runtime.daemon.channels import is_metric, read_shared
+from modelyard.runtime.daemon.seldon_metrics import TIMER_BOUNDS
 from modelyard.runtime.gateway.exposition import describe, label
-from modelyard.runtime.seldon_metrics import TIMER_BOUNDS
 
 _LARGEST = 1 << 24
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")

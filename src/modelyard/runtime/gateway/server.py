@@ -19,12 +19,12 @@ from typing import Any
 
 from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
+from modelyard.runtime.daemon.settings import load_settings
 from modelyard.runtime.gateway.exchange import Client
 from modelyard.runtime.gateway.framing import Head
 from modelyard.runtime.gateway.hot import HotPath
 from modelyard.runtime.gateway.kinds import Kind, Kinds
 from modelyard.runtime.gateway.wsgi import run_app
-from modelyard.runtime.settings import load_settings
 
 _BACKLOG = 2048
 _AT_ONCE = 64

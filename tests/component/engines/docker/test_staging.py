@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from modelyard.context import BuildContext, stage_model
-from modelyard.engines.docker.distributions import find_stray, read_distributions
 from modelyard.engines.docker.interpreter import Interpreter
-from modelyard.engines.docker.shelves import arrange
 from modelyard.engines.docker.staging import NeedsContainerError, Stage, open_stage
 from modelyard.engines.protocols import discard
 from modelyard.errors import BuildError, EngineError
+from modelyard.images.distributions import find_stray, read_distributions
+from modelyard.images.shelves import arrange
 from tests.component.requirements.wheels import make_wheel
 
 MODEL = "projects/demo/m"

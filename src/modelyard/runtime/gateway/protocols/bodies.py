@@ -11,9 +11,9 @@ from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.wrappers import Request as PlainRequest
 
+from modelyard.runtime.daemon.wire import Frame
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.values import from_json_bytes
-from modelyard.runtime.wire import Frame
 
 FORM = "multipart/form-data"
 RAW_FIELD = "strData"

@@ -8,6 +8,9 @@ from typing import Any
 
 from flask import Response
 
+from modelyard.runtime.daemon.orders import Deed
+from modelyard.runtime.daemon.status import ModelStatus
+from modelyard.runtime.daemon.wire import Frame
 from modelyard.runtime.gateway.admin import Operator
 from modelyard.runtime.gateway.conversion import Conversion, Convert
 from modelyard.runtime.gateway.fleet import Fleet
@@ -15,9 +18,6 @@ from modelyard.runtime.gateway.gate import Gate
 from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
 from modelyard.runtime.nearest import describe_choices
-from modelyard.runtime.orders import Deed
-from modelyard.runtime.status import ModelStatus
-from modelyard.runtime.wire import Frame
 
 Refuse = Callable[[Problem, str], Response]
 """Writes an error, given the request's id."""

@@ -1,6 +1,6 @@
 """Seldon's v1 wrapper: its paths, how a message is found in a request, its headers and errors.
 
-What a message holds is decoded in the model's process (modelyard.runtime.seldon).
+What a message holds is decoded in the model's process (modelyard.runtime.worker.seldon).
 """
 
 import base64
@@ -12,11 +12,11 @@ from typing import Any
 from flask import Response, g, request
 from werkzeug.exceptions import NotFound
 
+from modelyard.runtime.daemon.logs import fields
 from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem, describe_with_id
 from modelyard.runtime.gateway.protocols.bodies import FILE_FIELD, FORM, RAW_FIELD, open_form
 from modelyard.runtime.gateway.protocols.protocol import JSON, TEXT, About, Endpoint, Models, Protocol
-from modelyard.runtime.logs import fields
 
 log = logging.getLogger(__name__)
 

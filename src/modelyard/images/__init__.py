@@ -1,0 +1,1 @@
+"""What an OCI image is made of: layers, configuration, distributions, keys. It knows no engine."""

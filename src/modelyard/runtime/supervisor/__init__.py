@@ -1,0 +1,1 @@
+"""The daemon's first process, which starts and watches the others. It imports none of them."""

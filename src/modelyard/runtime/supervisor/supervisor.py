@@ -1,0 +1,408 @@
+"""The daemon's first process: binds the socket, starts the gateway and the workers, keeps them running, stops them.
+
+Run as `<gateway environment's python> -m modelyard.runtime.supervisor` in the application root. Its settings are
+environment variables (modelyard.runtime.daemon.settings), and:
+
+- MODELYARD_ENVIRONMENTS: the folder with a virtual environment for each name (/opt/modelyard/environments)
+- MODELYARD_RUN_DIR: the folder for sockets and status.json (a new one below the temporary folder)
+
+SIGHUP loads every model again, beside the one that serves. SIGTERM and SIGINT stop it: no connection is accepted any
+more, requests that were are answered, then it exits with 0. Should it be killed, the system kills its workers, and the
+gateway whatever these have left, before it stops as well.
+"""
+
+import logging
+import os
+import selectors
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from modelyard.runtime.application import Application, load_application, load_routes
+from modelyard.runtime.daemon.cores import count_cores, library_variables
+from modelyard.runtime.daemon.families import adopt_orphans, end_family
+from modelyard.runtime.daemon.logs import configure_logging
+from modelyard.runtime.daemon.orders import Orders, Reply
+from modelyard.runtime.daemon.settings import Settings, count_workers, find_unknown_routes, load_settings
+from modelyard.runtime.daemon.stamps import take_stamp
+from modelyard.runtime.daemon.status import STATUS_FILE, ModelStatus, socket_path, write_status
+from modelyard.runtime.daemon.tokens import keep_tokens, load_tokens
+from modelyard.runtime.errors import InputError, ModelyardError
+from modelyard.runtime.nearest import describe_choices
+from modelyard.runtime.supervisor.forks import ForkServer
+from modelyard.runtime.supervisor.gateway_process import GatewayProcess
+from modelyard.runtime.supervisor.model_process import ModelProcess
+from modelyard.runtime.supervisor.model_workers import ModelWorkers
+from modelyard.runtime.supervisor.processes import NEVER, Process, Site, describe_exit
+
+log = logging.getLogger(__name__)
+
+DEFAULT_ENVIRONMENTS = "/opt/modelyard/environments"
+_MOUNT_FOR_TMP = (
+    "a read-only container needs a mount at /tmp (--tmpfs /tmp; in Kubernetes an emptyDir), "
+    "or MODELYARD_RUN_DIR with a folder that can be written"
+)
+_MOUNT_FOR_RUN_DIR = "name a folder that the daemon may write, such as a mount at /tmp"
+_MAX_SOCKET_PATH = 100
+_TICK = 0.5
+
+
+class ListenError(ModelyardError):
+    """The daemon cannot listen at the address it was given."""
+
+    exit_code = 7
+
+
+class GatewayError(ModelyardError):
+    """The gateway cannot start at all."""
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the daemon until it is told to stop; return the exit code."""
+    try:
+        settings = load_settings(environ)
+        configure_logging(settings.log)
+        root = Path.cwd()
+        application = load_application(root, environ)
+        routes = [route for model in application.models for route in model.routes]
+        for variable, route in find_unknown_routes(settings, routes):
+            log.warning(
+                "%s names %r, which is no route here: there are %s", variable, route, describe_choices(route, routes)
+            )
+        tokens = load_tokens(settings.tokens, routes) if settings.tokens is not None else None
+        with open_run_dir(environ.get("MODELYARD_RUN_DIR")) as run_dir, bind(settings) as listener:
+            if tokens is not None:
+                keep_tokens(tokens, run_dir)
+            site = Site(
+                root=root,
+                run_dir=run_dir,
+                environments=Path(environ.get("MODELYARD_ENVIRONMENTS") or DEFAULT_ENVIRONMENTS).absolute(),
+                settings=settings,
+                environ={**environ, **library_variables(environ, workers=count_all_workers(settings, application))},
+            )
+            check_environments(site, application)
+            Supervisor(site, application, listener).run()
+    except ModelyardError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    return 0
+
+
+class Supervisor:
+    """Starts, watches and stops the gateway and one worker a model, in one loop."""
+
+    def __init__(self, site: Site, application: Application, listener: socket.socket) -> None:
+        routes = {route.name: route for route in load_routes(site.environ)}
+        self._site = site
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._gateway = GatewayProcess(site, listener)
+        self._orders = Orders(site.run_dir, self._selector, self._obey)
+        self._forks = {
+            name: ForkServer(site, name, self._selector)
+            for name in find_shared_environments(site.settings, application)
+        }
+        self._models = [
+            ModelWorkers(
+                site,
+                model,
+                [routes[name] for name in model.routes],
+                index,
+                models=len(application.models),
+                selector=self._selector,
+                forks=self._forks.get(model.environment),
+            )
+            for index, model in enumerate(application.models)
+        ]
+        self._statuses: list[ModelStatus] = []
+        self._status_stamp: object = None
+        self._is_disk_told = False
+        self._replies: deque[Callable[[], None]] = deque()
+        self._stop_by = NEVER
+        self._most_loading = site.settings.load_at_once or count_cores()
+        self._released = False
+
+    def run(self) -> None:
+        """Run until a signal asks to stop and everything has ended."""
+        adopt_orphans()
+        with self._selector, self._signals():
+            host, port = self._listener.getsockname()[:2]
+            log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+            try:
+                while not self._is_over:
+                    self._start_due()
+                    self._write_status()
+                    for key, _ in self._selector.select(self._wait()):
+                        key.data()
+                    self._take_exits()
+                    self._watch()
+            finally:
+                self._orders.close()
+                self._kill_all()
+        log.info("stopped")
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._stop_by != NEVER
+
+    @property
+    def _is_over(self) -> bool:
+        running = self._gateway.is_running or any(process.is_running for process in self._workers)
+        return self._is_stopping and not running
+
+    @property
+    def _workers(self) -> Iterator[ModelProcess]:
+        for model in self._models:
+            yield from model.processes
+
+    @property
+    def _children(self) -> list[Process]:
+        return [self._gateway, *self._forks.values(), *self._workers]
+
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        if self._is_stopping:
+            return
+        due = [one for one in self._children if not one.is_running and now >= one.start_at and one.may_start]
+        for process in due:
+            if not isinstance(process, ModelProcess) or not process.takes_turns:
+                self._start(process)
+        self._take_turns([one for one in due if isinstance(one, ModelProcess) and one.takes_turns])
+
+    def _take_turns(self, waiting: list[ModelProcess]) -> None:
+        """Start as many that load as may at a time: those first that have not failed to; show the others' places."""
+        free = self._most_loading - sum(process.is_loading for process in self._workers)
+        queue = deque(sorted(waiting, key=lambda process: process.status.state == "failed"))
+        limit = self._site.settings.load_timeout
+        while queue and free > 0:
+            process = queue.popleft()
+            self._start(process)
+            free -= 1
+            then = f"; then {', '.join(one.status.name for one in queue)}" if queue else ""
+            log.info("%s: loads, within %g s (LOAD_TIMEOUT)%s", process.status.name, limit, then)
+        for place, process in enumerate(queue, 1):
+            process.wait_for_turn(place)
+
+    def _start(self, process: Process) -> None:
+        try:
+            process.start()
+        except OSError as error:
+            log.error("a process could not be started: %s", error)
+            process.plan_restart(served_for=0.0)
+
+    def _wait(self) -> float:
+        """Seconds until something has to be done even if nothing happens."""
+        timeout = self._site.settings.request_timeout
+        limit = min([timeout.default, *timeout.by_route.values()])
+        waiting = [process for process in self._children if not process.is_running]
+        due = [process.start_at for process in waiting if process.may_start and not _waits_for_turn(process)]
+        soonest = min([*due, self._stop_by]) - time.monotonic()
+        return max(0.0, min(soonest, _TICK, limit / 10))
+
+    def _take_exits(self) -> None:
+        if (code := self._gateway.take_exit()) is not None and not self._is_stopping:
+            if code > 0 and not self._gateway.has_served:
+                raise GatewayError("the gateway cannot start", hint="its own message stands above this line")
+            log.error("the gateway ended: %s; starting it again", describe_exit(code))
+            self._gateway.plan_restart(served_for=self._gateway.served_for)
+        for server in self._forks.values():
+            if (code := server.take_exit()) and not self._is_stopping:
+                log.error("the fork server ended: %s; starting it again", describe_exit(code))
+        for model in self._models:
+            for process in model.processes:
+                if (code := process.take_exit()) is not None:
+                    model.take_exit(process, code, is_stopping=self._is_stopping)
+        _reap_orphans({process.popen.pid for process in self._children if process.popen})
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        for process in self._workers:
+            process.end_overdue(now)
+            process.look_for_work(now)
+        if not self._is_stopping:
+            for model in self._models:
+                model.tick(now)
+            return
+        if not self._gateway.is_running and not self._released:
+            self._released = True
+            for process in self._workers:
+                process.release()
+        if now >= self._stop_by:
+            self._kill_all()
+
+    def _obey(self, order: Mapping[str, Any], reply: Reply) -> None:
+        name = order["model"]
+        model = next((model for model in self._models if model.name == name), None)
+        if self._is_stopping or model is None:
+            reply("the daemon is stopping" if self._is_stopping else f"there is no model {name}")
+        elif order["do"] == "end":
+            model.end(order["pid"], order["why"])
+            reply(None)
+        else:
+            model.obey(order["do"], lambda error: self._replies.append(partial(reply, error)))
+
+    def _stop(self) -> None:
+        if self._is_stopping:
+            self._stop_by = time.monotonic()
+            return
+        log.info("stopping: finishing the requests that were accepted")
+        self._stop_by = time.monotonic() + self._site.settings.stop_timeout
+        self._listener.close()
+        for model in self._models:
+            model.abandon_reload("the daemon is stopping")
+        self._gateway.stop()
+
+    def _kill_all(self) -> None:
+        self._gateway.kill()
+        for process in self._workers:
+            process.kill()
+        for server in self._forks.values():
+            server.kill()
+        end_family(self._site.clan)
+
+    def _write_status(self) -> None:
+        """Show how the models are, and only then answer who asked for that; a full disk is told, and tried again."""
+        statuses = [model.status for model in self._models]
+        place = self._site.run_dir / STATUS_FILE
+        if statuses != self._statuses or take_stamp(str(place)) != self._status_stamp:
+            try:
+                write_status(self._site.run_dir, statuses)
+                self._statuses, self._is_disk_told = statuses, False
+                self._status_stamp = take_stamp(str(place))
+            except OSError as error:
+                if not self._is_disk_told:
+                    log.error("/routes stays as it was until this is mended: %s: %s", self._site.run_dir, error)
+                self._is_disk_told = True
+        while self._replies:
+            self._replies.popleft()()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Have signals wake the loop while inside."""
+        receiver, sender = socket.socketpair()
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        with receiver, sender:
+            self._selector.register(receiver, selectors.EVENT_READ, lambda: self._take_signals(receiver))
+            handlers = {number: signal.signal(number, _do_nothing) for number in _SIGNALS}
+            previous = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(previous)
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+
+    def _take_signals(self, receiver: socket.socket) -> None:
+        for number in receiver.recv(4096):
+            if number in (signal.SIGTERM, signal.SIGINT):
+                self._stop()
+            elif number == signal.SIGHUP and not self._is_stopping:
+                for model in self._models:
+                    model.reload("asked to")
+
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Listen at HOST and PORT; raise ListenError that says why it can't be done."""
+    address = (settings.host, settings.port)
+    is_ipv6 = ":" in settings.host
+    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+    try:
+        # :: is every address, those of IPv4 as well
+        dual = is_ipv6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address, family=family, backlog=2048, dualstack_ipv6=dual)
+    except OSError as error:
+        # Python adds the address to what the system says; a name that does not resolve has a number below 0.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise ListenError(
+            f"cannot listen on {settings.host}:{settings.port}: {reason}",
+            hint="stop what uses the port, or set PORT (and HOST) to what is free and allowed",
+        ) from None
+
+
+def count_all_workers(settings: Settings, application: Application) -> int:
+    """The workers of all models together."""
+    models = application.models
+    return sum(count_workers(settings, model.routes, models=len(models)) for model in models)
+
+
+def find_shared_environments(settings: Settings, application: Application) -> set[str]:
+    """The environments that several workers run in, which are forked then; with PRELOAD=always, every one.
+
+    Not where there is a graphics card, nor on macOS: what libraries begin at import does not survive a fork there.
+    """
+    models = application.models
+    workers: Counter[str] = Counter()
+    for model in models:
+        workers[model.environment] += count_workers(settings, model.routes, models=len(models))
+    if settings.preload == "0" or sys.platform != "linux" or Path("/dev/nvidia0").exists():
+        return set()
+    return {name for name, count in workers.items() if count > 1 or settings.preload == "always"}
+
+
+def check_environments(site: Site, application: Application) -> None:
+    """Raise InputError where the image lacks an environment that a model is to run in."""
+    for model in application.models:
+        if not site.python(model.environment).exists():
+            raise InputError(
+                f"{model.name} needs the environment {model.environment!r}, but there is no "
+                f"{site.python(model.environment)}",
+                hint="assemble the image again, or set MODELYARD_ENVIRONMENTS to the folder that holds it",
+            )
+
+
+def _make_run_dir() -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix="modelyard-"))
+    except OSError as error:
+        raise InputError(f"there is no folder for sockets and state: {error.strerror}", hint=_MOUNT_FOR_TMP) from None
+
+
+@contextmanager
+def open_run_dir(given: str | None) -> Iterator[Path]:
+    """Make the run directory; a new one, where none is given, is removed at the end."""
+    path = Path(given).absolute() if given else _make_run_dir()
+    if len(str(socket_path(path, 999))) > _MAX_SOCKET_PATH:
+        raise InputError(
+            f"MODELYARD_RUN_DIR {path} is too long for the sockets in it", hint="use a short one, such as /tmp/run"
+        )
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"MODELYARD_RUN_DIR {path} cannot be written: {error.strerror}", hint=_MOUNT_FOR_RUN_DIR
+        ) from None
+    try:
+        yield path
+    finally:
+        if not given:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _waits_for_turn(process: Process) -> bool:
+    return isinstance(process, ModelProcess) and process.status.turn is not None
+
+
+def _reap_orphans(known: set[int]) -> None:
+    """Collect processes that were left to us, as happens to PID 1 of a container."""
+    with suppress(ChildProcessError):
+        while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and found.si_pid not in known:
+            os.waitpid(found.si_pid, 0)
+
+
+def _do_nothing(*_: object) -> None:
+    """Handle a signal by waking the loop: see set_wakeup_fd."""

@@ -1,0 +1,1 @@
+"""Training, the process of a train image. Nothing of serving is here."""

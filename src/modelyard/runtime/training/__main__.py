@@ -1,0 +1,7 @@
+"""`python -m modelyard.runtime.training`."""
+
+import sys
+
+from modelyard.runtime.training.train import main
+
+sys.exit(main())

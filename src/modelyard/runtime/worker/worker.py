@@ -1,0 +1,339 @@
+"""A model's process: loads the model, says that it is ready, answers requests until the supervisor lets go of it.
+
+Run as `<environment's python> -m modelyard.runtime.worker <settings as JSON>` in the application root. It needs the
+standard library only, of any Python from 3.9 on, and starts in milliseconds. What it prints goes to the log.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from signal import SIGUSR2
+from typing import Any
+
+from modelyard.runtime.calling import take_message
+from modelyard.runtime.daemon.counters import WorkerCounts, counts_path
+from modelyard.runtime.daemon.families import end_with_parent
+from modelyard.runtime.daemon.memory import settle_memory
+from modelyard.runtime.daemon.schemas import infer_schema, limit_schema
+from modelyard.runtime.daemon.stamps import take_stamp
+from modelyard.runtime.daemon.taken import Taken, own_socket
+from modelyard.runtime.failures import describe_error, find_beside, format_trace, say
+from modelyard.runtime.message import Message
+from modelyard.runtime.primitives import (
+    SIG_BLOCK,
+    SIG_DFL,
+    SIG_UNBLOCK,
+    SIGTERM,
+    Socket,
+    Struct,
+    abspath,
+    close,
+    dump_json,
+    end_process,
+    end_process_after,
+    ensure_streams,
+    fsdecode,
+    getpid,
+    load_json,
+    mmap,
+    monotonic,
+    pthread_sigmask,
+    rename,
+    set_handler,
+    unlink,
+    urandom,
+    write_log,
+)
+from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
+from modelyard.runtime.worker.batching import UnsafeError, learn
+from modelyard.runtime.worker.forkserver import list_modules
+from modelyard.runtime.worker.inbox import Inbox, Job
+from modelyard.runtime.worker.serving import Route, Server
+
+Function = Callable[[Message], Any]
+LOAD_FAILED = 3
+DUMP_SIGNAL = SIGUSR2
+ALARM = Struct("dd")
+_LAST_WORDS = 2.0
+_FILE_EVENTS = {"open": 0, "os.rename": 1}
+"""Audit events of files that are read or written, each with which argument is the path."""
+
+
+def main(settings: Mapping[str, Any]) -> int:
+    """Load the model that `settings` names, then serve it; return the exit code.
+
+    `routes` is a list of [route, module, function], `path` a folder to append to sys.path (or null), `socket` the path
+    to listen at, `queue` and `max_body` are bounds. `instances` is the file of the test instances (or null), `batch`
+    has `size` and `wait` by route, and the `tolerance`; of the routes in `must_answer`, one that fails them ends it.
+    `timeout` has the seconds that a call may take, by route. Unless it is `in_place`, the supervisor gives the socket
+    its place.
+    Two descriptors are inherited: `control` (a socket that takes lines of JSON; its end is the order to stop) and
+    `clock` (a file that shows when the running call has to end). One that `is_first` tells what it has imported.
+    """
+    end_with_parent()
+    root = Path.cwd()
+    _settle_in(settings, root)
+    control = Socket(fileno=settings["control"])
+    control.set_inheritable(False)
+    counts = WorkerCounts(counts_path(Path(settings["socket"])), [route for route, _, _ in settings["routes"]])
+    inbox = Inbox(control, limit=settings["queue"], max_body=settings["max_body"], show_waiting=counts.show_waiting)
+    inbox.start()
+    started = monotonic()
+    clock = Clock(settings["clock"])
+    try:
+        with following_files(Path("models")) as files:
+            functions = load_functions(settings["routes"])
+            routes = {name: make_route(name, function, settings, clock, root) for name, function in functions.items()}
+    except BaseException as error:
+        write_log(format_trace(error))
+        report(control, state="failed", reason=describe_failure(error, root))
+        return LOAD_FAILED
+    settle_memory()
+    ensure_streams()
+    taken = Taken(Path(settings["socket"]), most=max(route.size for route in routes.values()))
+    inbox.open(listen(settings["socket"], in_place=settings.get("in_place", True)))
+    seconds = round(monotonic() - started, 3)
+    report(
+        control,
+        state="ready",
+        modules=list_modules() if settings.get("is_first") else [],
+        seconds=seconds,
+        files=files,
+        answered=[name for name, route in routes.items() if not route.fails],
+        unbatched={name: route.unbatched for name, route in routes.items()},
+        answers={name: route.answer_schema for name, route in routes.items()},
+    )
+    publish_metrics(functions, Path(settings["socket"]))
+
+    def tell_unbatched(route: str, reason: str) -> None:
+        report(control, state="unbatched", route=route, reason=reason)
+
+    Server(inbox, routes, clock.running, counts.count_call, taken.show, tell_unbatched).run()
+    end_process_after(_LAST_WORDS)
+    return 0
+
+
+@contextmanager
+def following_files(folder: Path) -> Iterator[dict[str, Any]]:
+    """Note the files below `folder` that Python reads while inside, as they are: what a model is loaded from.
+
+    Those that it writes as well (a cache, a lock) are left out at the end: loading again would change them again.
+    """
+    prefixes = (f"{folder.absolute()}{os.sep}", f"{folder.resolve()}{os.sep}")
+    files: dict[str, Any] = {}
+    written = set()
+    is_on = True
+
+    def note(event: str, arguments: tuple[Any, ...]) -> None:
+        if is_on and event in _FILE_EVENTS and isinstance(target := arguments[_FILE_EVENTS[event]], (str, bytes)):
+            path = abspath(fsdecode(target))
+            if not path.startswith(prefixes):
+                return
+            if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+                files.setdefault(path, take_stamp(path))
+            else:
+                written.add(path)
+
+    sys.addaudithook(note)
+    try:
+        yield files
+    finally:
+        is_on = False
+        for path in written:
+            files.pop(path, None)
+
+
+def load_functions(routes: list[tuple[str, str, str]]) -> dict[str, Function]:
+    """Import each route's module and take its function; whatever the user's code raises comes through."""
+    functions = {}
+    for route, module, name in routes:
+        function = getattr(importlib.import_module(module), name)
+        is_component = isinstance(function, type) or (hasattr(function, "predict") and not callable(function))
+        if is_component:
+            from modelyard.runtime.worker.seldon_component import make_component
+
+            function = make_component(function)
+        if not callable(function):
+            raise TypeError(f"{module}.{name} is a {type(function).__name__}, not a function")
+        functions[route] = function if is_component else take_message(function, name=f"{module}.{name}")
+    return functions
+
+
+def publish_metrics(functions: Mapping[str, Function], path: Path) -> None:
+    """Have Seldon style classes count from now on, where the gateway looks."""
+    component = sys.modules.get("modelyard.runtime.worker.seldon_component")  # imported where there is a class
+    for route, function in functions.items():
+        if component is not None and isinstance(function, component.Component):
+            from modelyard.runtime.daemon.seldon_metrics import describe_unit, metrics_path
+
+            labels = {"route": route, **describe_unit(os.environ)}
+            function.metrics.publish(metrics_path(path, getpid(), route), labels)
+
+
+def make_route(name: str, function: Function, settings: Mapping[str, Any], clock: Clock, root: Path) -> Route:
+    """Warm the function up with the test instances, and learn whether its requests may share calls."""
+
+    def call(payload: Any, **about: str) -> Any:
+        return load_json(to_json_bytes(function(Message(payload, **about))))
+
+    def call_timed(payload: Any) -> Any:
+        """Call as for one request: an answer that tells which can't be shared."""
+        with clock.running(float("inf")):  # the time that loading may take has begun already
+            number = urandom(16).hex()
+            return call(payload, request_id=number, traceparent=f"00-{number}-{number[:16]}-00")
+
+    limits = {"size": {}, "wait": {}, "tolerance": 0.0, **settings.get("batch", {})}
+    size, timeout = limits["size"].get(name, 1), settings.get("timeout", {}).get(name, float("inf"))
+    wait = limits["wait"].get(name, 0.0)
+    route = Route(lambda job: answer_job(function, job), call=call, size=size, wait=wait, timeout=timeout)
+    try:
+        payload = read_instances(settings.get("instances"))
+        route.answer_schema = limit_schema(infer_schema(call_timed(payload)))
+        route.plan = learn(call_timed, payload, size=size, tolerance=limits["tolerance"])
+    except UnsafeError as error:
+        route.unbatched = str(error)
+    except BaseException as error:
+        if name in settings.get("must_answer", ()):
+            raise
+        route.fails = True
+        route.unbatched = f"the test instances fail: {describe_failure(error, root)}"
+    return route
+
+
+def read_instances(path: str | None) -> Any:
+    """The payload of the test instances' file; raise UnsafeError where there is none to read."""
+    if path is None:
+        raise UnsafeError("the model has no test instances")
+    try:
+        return open_envelope(parse_body(Path(path).read_bytes()))[0]
+    except (OSError, ValueError, RecursionError) as error:
+        raise UnsafeError(f"the test instances cannot be read: {error}") from None
+
+
+def answer_job(function: Function, job: Job) -> tuple[dict[str, Any], bytes]:
+    """Answer a request in the form of its protocol; most are the native one by now."""
+    if "protocol" in job.header:
+        from modelyard.runtime.worker.seldon import answer_in_seldon
+
+        return answer_in_seldon(function, job.header, job.body, answer)
+    return answer(function, job.body, job.header)
+
+
+def answer(function: Function, body: bytes, header: Mapping[str, Any] = {}) -> tuple[dict[str, Any], bytes]:
+    """Call `function` with the payload that `body` holds; return the answer's header and body.
+
+    A body with the key `payload` is an envelope and is answered by one. `header` is the request's.
+    """
+    try:
+        payload, enveloped = open_envelope(parse_body(body))
+    except (ValueError, RecursionError) as error:
+        return {"status": 400, "detail": f"the body is no JSON: {error or 'nested too deep'}"}, b""
+    try:
+        message = Message(payload, request_id=header.get("id"), traceparent=header.get("traceparent"))
+        content = to_json_bytes(function(message))
+    except BaseException as error:
+        # Everything, sys.exit() and Ctrl-C of a library included: one request must not end the others' process.
+        return describe_error(error), b""
+    return {"status": 200}, b'{"payload":%b}' % content if enveloped else content
+
+
+def parse_body(body: bytes) -> Any:
+    """Decode a request's body as JSON in the strict sense; raise ValueError saying what it is instead."""
+    if not body.strip():
+        raise ValueError("it is empty")
+    return from_json_bytes(body)
+
+
+def describe_failure(error: BaseException, root: Path) -> str:
+    """One line: the exception, and the last line of the application's own code, in `root`, that it came through."""
+    text = f"{type(error).__name__}: {say(error)}".rstrip(": ").replace("\n", " ")
+    prefix = f"{root}{os.sep}"
+    own = ""
+    trace = error.__traceback__
+    while trace is not None:
+        if (file := trace.tb_frame.f_code.co_filename).startswith(prefix):
+            own = f" ({file[len(prefix) :]}:{trace.tb_lineno})"
+        trace = trace.tb_next
+    hint = find_beside(error)
+    return text + own + (f"; {hint}" if hint else "")
+
+
+def listen(path: str, *, in_place: bool = True) -> Socket:
+    """Listen at a Unix socket of this process's own name; `in_place`, take the place of what listened at `path`."""
+    own = own_socket(Path(path), getpid())
+    with suppress(FileNotFoundError):
+        unlink(own)
+    listener = Socket(socket.AF_UNIX)
+    listener.bind(str(own))
+    listener.listen(1024)
+    if in_place:
+        rename(own, path)
+    return listener
+
+
+def report(control: socket.socket, **news: Any) -> None:
+    """Tell the supervisor; one that has gone is no error."""
+    with suppress(OSError):
+        control.sendall(dump_json(news).encode() + b"\n")
+
+
+class Clock:
+    """Shows the supervisor when the running call has to end, and how long it may take: two doubles in a shared file.
+
+    Both are 0 while there is none.
+
+    Only the supervisor can end an endless loop in C code, which lets no thread of this process run.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._memory = mmap(fd, ALARM.size)
+        self._pid = getpid()
+        close(fd)
+
+    @contextmanager
+    def running(self, seconds: float) -> Iterator[None]:
+        """Show while inside that it may take `seconds` from now on.
+
+        A process that the model has forked ends here: it must not answer as well.
+        """
+        ALARM.pack_into(self._memory, 0, monotonic() + seconds, seconds)
+        try:
+            yield
+        finally:
+            if getpid() != self._pid:
+                end_process(0)
+            ALARM.pack_into(self._memory, 0, 0.0, 0.0)
+
+
+def _settle_in(settings: Mapping[str, Any], root: Path) -> None:
+    """Put the application's root first on sys.path, and leave stopping to the supervisor."""
+    set_handler(SIGTERM, lambda *_: None)  # systemd sends it to every process at once
+    _let_forks_end()
+    faulthandler.enable()
+    faulthandler.register(DUMP_SIGNAL, all_threads=False)
+    os.environ.pop("PYTHONSAFEPATH", None)
+    sys.path[:] = [str(root), *(entry for entry in sys.path if entry not in ("", str(root)))]
+    if settings["path"]:
+        sys.path.append(str(root / settings["path"]))
+    sys.argv = [sys.argv[0]]
+
+
+def _let_forks_end() -> None:
+    """Have SIGTERM end the processes that the model forks, however early it comes: multiprocessing's Pool needs it."""
+
+    def end_by_it() -> None:
+        set_handler(SIGTERM, SIG_DFL)
+        pthread_sigmask(SIG_UNBLOCK, {SIGTERM})
+
+    os.register_at_fork(
+        before=lambda: pthread_sigmask(SIG_BLOCK, {SIGTERM}),
+        after_in_parent=lambda: pthread_sigmask(SIG_UNBLOCK, {SIGTERM}),
+        after_in_child=end_by_it,
+    )

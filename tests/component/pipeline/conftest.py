@@ -1,5 +1,0 @@
-"""A project with one model and the fakes of its unit tests."""
-
-from tests.unit.pipeline.conftest import engine, model, reporter, workspace
-
-__all__ = ["engine", "model", "reporter", "workspace"]
