@@ -5,10 +5,12 @@ It runs under the Python of the model's own environment: the standard library on
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import inspect
 
 
 def take_message(function: Callable[..., Any], *, name: str) -> Callable[[Any], Any]:
@@ -19,6 +21,8 @@ def take_message(function: Callable[..., Any], *, name: str) -> Callable[[Any], 
     >>> take_message(lambda: 1, name="train")("the message"), take_message(len, name="train")("the message")
     (1, 11)
     """
+    import inspect  # not before a model is loaded: what forks workers needs it not
+
     try:
         signature = inspect.signature(function, follow_wrapped=False)
     except (TypeError, ValueError):  # C code that does not tell
@@ -47,5 +51,7 @@ def _wraps_one_without(function: Callable[..., Any]) -> bool:
     """Tell whether a decorator, which passes on whatever it gets, stands around a function that takes nothing."""
     if not hasattr(function, "__wrapped__"):
         return False
-    signature = inspect.signature(function)
+    from inspect import signature as read_signature
+
+    signature = read_signature(function)
     return _accepts(signature, 0) and not _accepts(signature, 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -157,8 +157,8 @@ def _convert(value: Any) -> Any:
         return str(value) if value == value else None
     if hasattr(value, "to_dict") and hasattr(value, "index"):
         return take_records(value) if hasattr(value, "columns") else take_labelled(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in fields(value)}
+    if hasattr(type(value), "__dataclass_fields__"):
+        return {field.name: getattr(value, field.name) for field in sys.modules["dataclasses"].fields(value)}
     if hasattr(value, "tolist"):
         return _convert_array(value)
     if hasattr(value, "isoformat"):

@@ -448,7 +448,13 @@ def test_it_serves_under_other_pythons(start_worker: Any, version: str) -> None:
     assert ask(running.client, "double", b'{"instances": [[5]]}') == (200, b'{"doubled":[10]}')
     assert ask(running.client, "version") == (200, f"[{version.replace('.', ',')}]".encode())
     assert ask(running.client, "double", b"{")[0] == 400
-    for module in ("forkserver", "bare", "seldon", "seldon_component", "seldon_metrics"):
+    for module in (
+        "worker.forkserver",
+        "worker.bare",
+        "worker.seldon",
+        "worker.seldon_component",
+        "daemon.seldon_metrics",
+    ):
         code = f"import modelyard.runtime.{module}"
         environ = {**os.environ, "PYTHONPATH": str(Path(worker.__file__).parents[3])}
         subprocess.run([python, "-c", code], env=environ, check=True)
