@@ -1,3 +1,3 @@
 """modelyard: source-to-image for models."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
