@@ -21,7 +21,7 @@ def doctor_command(settings: Settings, offline: bool, as_json: bool) -> int:
     """
     from modelyard.commands.doctor import examine_machine, examine_setup, examine_workspace
     from modelyard.commands.network_check import examine_network
-    from modelyard.engines.local.home import Home
+    from modelyard.machine.home import Home
     from modelyard.network import trace_network_profile
 
     findings = list(examine_machine(Home.from_environ(settings.environ).root, settings.environ))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from modelyard.engines.local.home import Home
 from modelyard.engines.oci.address import Address, parse_address
 from modelyard.engines.oci.connection import Connection
 from modelyard.engines.oci.credentials import Credential, find_credential, save_credential
@@ -15,6 +14,7 @@ from modelyard.engines.oci.places import Place, parse_place, put, take
 from modelyard.engines.oci.registry import Registry
 from modelyard.engines.protocols import Engine
 from modelyard.errors import EngineError, InputError
+from modelyard.machine.home import Home
 
 OnTransfer = Callable[[int, int], None]
 

@@ -13,9 +13,9 @@ from modelyard.commands.data import has_data_script
 from modelyard.commands.generating import check_combined
 from modelyard.commands.training import read_manifest
 from modelyard.engines import choose_engine
-from modelyard.engines.local.environments import find_uv
 from modelyard.engines.local.setup import WAYS_ON
 from modelyard.errors import ModelyardError
+from modelyard.machine.uv import find_uv
 from modelyard.probe import check_model
 from modelyard.probe.model import SETUP_FILE
 from modelyard.workspace import ModelDirectory, Workspace

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from modelyard.commands.doctor import Finding
-from modelyard.engines.local.environments import find_uv
+from modelyard.machine.uv import find_uv
 from modelyard.network import CERTIFICATES, PROXIES, NetworkProfile, mask_credentials
 from modelyard.runtime.assembling.pythons import uv_environ
 from modelyard.runtime.scratch import scratch_folder

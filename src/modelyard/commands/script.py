@@ -5,8 +5,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 
 from modelyard.commands.reporter import OnOutput
-from modelyard.engines.local.process import signal_group, start_group
 from modelyard.errors import RunError
+from modelyard.machine.process import signal_group, start_group
 
 _GRACE = 10.0
 

@@ -1,6 +1,6 @@
 """What an engine can do: build application images, run containers of them, keep a store of images."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -11,16 +11,11 @@ from modelyard.context.lock import Target
 from modelyard.engines.reference import check_container_name
 from modelyard.errors import InputError
 from modelyard.images.bill import Bill
+from modelyard.machine.output import OnOutput as OnOutput
+from modelyard.machine.output import discard as discard
 from modelyard.workspace import Kind
 
-OnOutput = Callable[[str], None]
-"""Takes one line of an engine's output, without its line end."""
-
 Status = Literal["running", "exited"]
-
-
-def discard(line: str) -> None:
-    """Take a line of output and do nothing with it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,10 +10,10 @@ from typing import Any
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import Folder, Workshop, open_workshop
-from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.images.instructions import format_instructions
+from modelyard.machine.failure import explain_build_failure
 from modelyard.s2i.artifacts import restore_artifacts
 from modelyard.s2i.builder import (
     ASSEMBLE_RUNTIME_USER,

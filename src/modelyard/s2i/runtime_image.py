@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.workshop import Workshop, open_workshop
-from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.images.instructions import format_instructions
 from modelyard.images.layer import copy_safely
+from modelyard.machine.failure import explain_build_failure
 from modelyard.s2i.builder import BuilderImage
 from modelyard.s2i.items import split_items
 from modelyard.s2i.metadata import read_metadata

@@ -22,7 +22,7 @@ with scratch_folder() as folder:
 """
 LEAVE_A_CHILD = """
 import os, signal
-from modelyard.engines.local.process import start_group
+from modelyard.machine.process import start_group
 from modelyard.runtime.scratch import scratch_folder
 with scratch_folder() as folder:
     child = start_group(["sleep", "60"], environ={"PATH": os.environ["PATH"]})

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.engines.local.environments import find_uv
+from modelyard.machine.uv import find_uv
 from modelyard.runtime.assembling.installation import ask_uv, install_requirements, make_environment
 from modelyard.runtime.assembling.pythons import find_python
 

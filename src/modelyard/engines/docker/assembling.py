@@ -11,11 +11,11 @@ from modelyard.engines.docker.dependency_plan import SETUP_LABEL, DependencyPlan
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.staging import ENVIRONMENTS
 from modelyard.engines.docker.workshop import Folder, Workshop, copied, open_workshop
-from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.images.distributions import is_left_out
 from modelyard.images.instructions import format_instructions
 from modelyard.images.layer import Layer, pack, write_layer
+from modelyard.machine.failure import explain_build_failure
 from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE
 
 CACHE = "/opt/modelyard/cache"

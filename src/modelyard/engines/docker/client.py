@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.sockets import ENGINES, Socket, find_answering, require_socket
-from modelyard.engines.local.home import Home
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError, InputError, ModelyardError, PortTakenError
+from modelyard.machine.home import Home
 
 _TRIES = 10
 _LONG = 3600

@@ -15,9 +15,9 @@ from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.stack import stack_layers
 from modelyard.engines.docker.staging import NeedsContainerError
 from modelyard.engines.docker.workshop import is_abandoned, make_name
-from modelyard.engines.local.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.engines.protocols import OnOutput
 from modelyard.images.archive import Change
+from modelyard.machine.home import Home, explaining_disk_errors, measure_tree, remove_tree
 
 
 def make_dependencies(client: Client, plan: DependencyPlan, profile: ContainerProfile, on_output: OnOutput) -> str:

@@ -8,8 +8,8 @@ from modelyard.context.build_context import digest_parts
 from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, BuilderPlan, Platform, find_image
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.namespace import Namespace
-from modelyard.engines.local.environments import RECIPE
 from modelyard.images.shelves import FORMAT
+from modelyard.machine.lib import RECIPE
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
 
 KEY_LABEL = "io.modelyard.dependencies"

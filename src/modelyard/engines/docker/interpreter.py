@@ -5,9 +5,9 @@ from dataclasses import asdict, dataclass
 from modelyard.context.lock import Target
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.workshop import open_workshop
-from modelyard.engines.local.home import Home, read_record, write_record
 from modelyard.engines.protocols import discard
 from modelyard.errors import EngineError
+from modelyard.machine.home import Home, read_record, write_record
 
 _ASK = """\
 import os, platform, sys, sysconfig

@@ -11,10 +11,10 @@ from modelyard.engines.docker.application import own_scripts
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import open_workshop
-from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.protocols import OnOutput
 from modelyard.images.instructions import format_instructions
 from modelyard.images.layer import UID
+from modelyard.machine.failure import explain_build_failure
 
 UPLOAD = "/tmp"
 APP_ROOTS = {"train": "/model", "predict": "/action"}

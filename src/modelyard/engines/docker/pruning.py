@@ -11,8 +11,8 @@ from modelyard.engines.docker.dependencies import remove_abandoned
 from modelyard.engines.docker.dependency_plan import KEY_LABEL, SETUP_LABEL
 from modelyard.engines.docker.old_builders import remove_old_builders
 from modelyard.engines.docker.workshop import WORKSHOP, is_abandoned, remove_container
-from modelyard.engines.local.home import Home
 from modelyard.engines.protocols import Pruned
+from modelyard.machine.home import Home
 from modelyard.runtime import scratch
 
 _ENDED = ("exited", "created", "configured", "stopped", "dead")

@@ -13,15 +13,15 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.context import BuildContext
 from modelyard.engines.docker.interpreter import Interpreter
-from modelyard.engines.failure import explain_build_failure
-from modelyard.engines.local.environments import find_uv
-from modelyard.engines.local.home import Home
-from modelyard.engines.local.lib import digest_runtime, install_runtime
-from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, InputError
 from modelyard.images.layer import Layer, write_files_layer
 from modelyard.images.shelves import Shelf
+from modelyard.machine.failure import explain_build_failure
+from modelyard.machine.home import Home
+from modelyard.machine.lib import digest_runtime, install_runtime
+from modelyard.machine.process import inherit, run_command
+from modelyard.machine.uv import find_uv
 from modelyard.runtime.assembling.pythons import TARGET, find_python, is_version, read_full_version
 
 ENVIRONMENTS = "/opt/modelyard/environments"

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from modelyard.context import BuildContext
 from modelyard.context.build_context import digest_parts
-from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.local.environments import (
     EnvironmentPlan,
     environment_path,
@@ -18,14 +17,15 @@ from modelyard.engines.local.environments import (
     make_environment,
     plan_environments,
 )
-from modelyard.engines.local.home import Home, measure_tree, remove_tree, write_record
 from modelyard.engines.local.images import RECORD, LocalImages
-from modelyard.engines.local.lib import digest_runtime, install_runtime
-from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.local.setup import find_setup, warn_of_setup
 from modelyard.engines.protocols import Image, OnOutput
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
+from modelyard.machine.failure import explain_build_failure
+from modelyard.machine.home import Home, measure_tree, remove_tree, write_record
+from modelyard.machine.lib import digest_runtime, install_runtime
+from modelyard.machine.process import inherit, run_command
 
 
 @dataclass(frozen=True)

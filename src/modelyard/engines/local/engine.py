@@ -15,11 +15,11 @@ from modelyard.engines.local.environments import (
     make_environment,
     plan_requirements,
 )
-from modelyard.engines.local.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.engines.local.images import RECORD, LocalImages
 from modelyard.engines.local.measuring import measure_image
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.images.bill import Bill
+from modelyard.machine.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.runtime.scratch import remove_abandoned, scratch_folder
 
 

@@ -15,27 +15,20 @@ from modelyard.context import BuildContext
 from modelyard.context.build_context import ContextEnvironment, digest_parts
 from modelyard.context.lock import Target
 from modelyard.context.requirements import requirement_lines
-from modelyard.engines.failure import explain_build_failure
-from modelyard.engines.local.home import Home, measure_tree, read_record, remove_tree, write_record
-from modelyard.engines.local.lib import RUNTIME, digest_runtime, install_runtime
-from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.local.setup import find_setup, name_setup, run_setup
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
+from modelyard.machine.failure import explain_build_failure
+from modelyard.machine.home import Home, measure_tree, read_record, remove_tree, write_record
+from modelyard.machine.lib import RECIPE, RUNTIME, digest_runtime, install_runtime
+from modelyard.machine.process import inherit, run_command
+from modelyard.machine.uv import find_uv
 from modelyard.network import find_deciding_settings, read_network_profile
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
 from modelyard.runtime.assembling.pythons import find_python
 from modelyard.runtime.assembling.variants import ARGUMENTS
 
 MARKER = "environment.json"
-RECIPE = (
-    "assembling/assemble.py",
-    "groups.py",
-    "assembling/installation.py",
-    "assembling/pythons.py",
-    "text_lines.py",
-    "assembling/variants.py",
-)
 _NEEDS_ROOT = re.compile(r"^\s*(sudo|apt|apt-get|yum|dnf|microdnf|apk|zypper|pacman)\b", re.MULTILINE)
 
 
@@ -211,15 +204,6 @@ def environment_size(home: Home, key: str) -> int:
     """The bytes of an environment, as measured when it was made."""
     record = read_record(home.environments / key / MARKER)
     return int(record["size"]) if record else 0
-
-
-def find_uv(environ: Mapping[str, str]) -> str:
-    """The uv that makes environments: $UV, else the one that modelyard was installed with."""
-    if environ.get("UV"):
-        return environ["UV"]
-    import uv  # loads on use: a build that changes no environment needs none
-
-    return os.fspath(uv.find_uv_bin())
 
 
 def _assemble(

@@ -6,10 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from modelyard.engines.local.home import Home, read_record, remove_tree, write_record
 from modelyard.engines.protocols import Image
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, InputError
+from modelyard.machine.home import Home, read_record, remove_tree, write_record
 from modelyard.runtime.nearest import describe_choices
 
 RECORD = "image.json"

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from modelyard.engines.local.environments import environment_size
-from modelyard.engines.local.home import Home, measure_tree, read_record
 from modelyard.engines.local.images import RECORD
 from modelyard.engines.protocols import Image
 from modelyard.images.bill import Bill, LayerSize, bill_packages, is_record
+from modelyard.machine.home import Home, measure_tree, read_record
 
 
 def measure_image(home: Home, image: Image) -> Bill:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from modelyard.context import BuildContext
 from modelyard.engines.local import enclosure
-from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.protocols import OnOutput
+from modelyard.machine.process import inherit, run_command
 from modelyard.network import read_network_profile
 
 STEP = "---> setup: run setup.sh"

@@ -9,10 +9,10 @@ import pytest
 from modelyard.codegen import generate, write_tree
 from modelyard.context import BuildContext, stage_combined, stage_model
 from modelyard.engines import open_engine
-from modelyard.engines.failure import explain_build_failure
 from modelyard.engines.local import environments
 from modelyard.engines.local.environments import plan_environments
 from modelyard.errors import EngineError, InputError
+from modelyard.machine.failure import explain_build_failure
 
 MODEL = "projects/income/forest"
 

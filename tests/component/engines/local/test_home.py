@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 from modelyard.engines.local import LocalEngine
-from modelyard.engines.local.home import (
+from modelyard.machine.home import (
     Home,
 )
 

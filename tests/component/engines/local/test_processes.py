@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from modelyard.engines.local.process import inherit, run_command
 from modelyard.engines.local.processes import is_running, start_time
 from modelyard.engines.ports import choose_port, describe_listener
 from modelyard.errors import EngineError, PortTakenError
+from modelyard.machine.process import inherit, run_command
 
 
 def test_process_is_told_from_another_with_its_number():
@@ -58,7 +58,7 @@ def test_what_interrupts_the_caller_ends_the_whole_group(tmp_path):
 
 INTERRUPTED = """
 import os, signal, subprocess, sys, time
-from modelyard.engines.local.process import run_command
+from modelyard.machine.process import run_command
 
 class Interrupted(subprocess.Popen):
     def __init__(self, *arguments, **options):

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from modelyard.engines.protocols import OnOutput
+from modelyard.machine.output import OnOutput
 from modelyard.network import mask_credentials
 from modelyard.runtime.scratch import held_locks
 

@@ -5,9 +5,18 @@ from pathlib import Path
 
 import modelyard.runtime
 from modelyard.context.build_context import digest_tree
-from modelyard.engines.local.home import Home, remove_tree
+from modelyard.machine.home import Home, remove_tree
 
 RUNTIME = Path(modelyard.runtime.__file__).parent
+RECIPE = (
+    "assembling/assemble.py",
+    "groups.py",
+    "assembling/installation.py",
+    "assembling/pythons.py",
+    "text_lines.py",
+    "assembling/variants.py",
+)
+"""What of the runtime installs: the keys of environments depend on it."""
 
 
 def digest_runtime() -> str:

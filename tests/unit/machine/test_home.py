@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.engines.local.home import (
+from modelyard.errors import EngineError
+from modelyard.machine.home import (
     Home,
     explaining_disk_errors,
     measure_tree,
@@ -14,7 +15,6 @@ from modelyard.engines.local.home import (
     remove_tree,
     write_record,
 )
-from modelyard.errors import EngineError
 
 
 @pytest.mark.parametrize(
