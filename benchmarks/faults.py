@@ -35,8 +35,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from applications import RUN, lay_out
+from bench import CACHE, has_environment
 from processes import run_benchmark, start, stopping
-from serve import CACHE, has_environment
 
 if TYPE_CHECKING:
     import subprocess

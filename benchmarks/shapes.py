@@ -2,27 +2,21 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
-from urllib.error import URLError
 from urllib.request import urlopen
 
+from bench import PORTS, SETTLING, Bench
 from processes import run_well, stopping
-
-if TYPE_CHECKING:
-    import subprocess
-
-    from serve import Bench
 
 FOUR = ("lr", "rf", "xgb", "cat")
 MANY = 50
 PAUSE = 0.002  # about what lies between two calls of a worker that 16 clients load
-SETTLING = 5.0  # the worker that came first is replaced by a fork
 # Times the function alone, in the environment of the model, as many threads as a worker gets.
 _BARE = """
 import json, sys, time
@@ -41,7 +35,7 @@ print(sorted(taken[100:])[150] * 1e3)
 """
 
 
-def measure_one_connection(bench: "Bench") -> Mapping[str, float]:
+def measure_one_connection(bench: Bench) -> Mapping[str, float]:
     """Latencies of one connection: the model's above the bare function, and the gateway's beside Flask's.
 
     In turns of a second, as the machine's speed changes within a few; what is above the bare function is so in a turn.
@@ -75,7 +69,7 @@ def measure_one_connection(bench: "Bench") -> Mapping[str, float]:
     return {**model, **_median(runs)}
 
 
-def measure_memory(bench: "Bench") -> Mapping[str, float]:
+def measure_memory(bench: Bench) -> Mapping[str, float]:
     """What four models hold after 64 connections have asked each: proportional set sizes in MB."""
     runs = []
     for _ in range(bench.rounds):
@@ -92,7 +86,7 @@ def measure_memory(bench: "Bench") -> Mapping[str, float]:
     return _median(runs)
 
 
-def measure_many_routes(bench: "Bench") -> Mapping[str, float]:
+def measure_many_routes(bench: Bench) -> Mapping[str, float]:
     """How soon many models are ready, and what the others cost one of them."""
     runs = []
     names = [f"m{number}" for number in range(MANY)]
@@ -120,7 +114,7 @@ def measure_many_routes(bench: "Bench") -> Mapping[str, float]:
     return _median(runs)
 
 
-def measure_calls(bench: "Bench") -> Mapping[str, float]:
+def measure_calls(bench: Bench) -> Mapping[str, float]:
     """Where a worker's time goes: the rows that share a call, what it takes there and alone, and the time between."""
     runs = []
     for _ in range(bench.rounds):
@@ -152,7 +146,7 @@ SHAPES = {
 }
 
 
-def time_bare(bench: "Bench", name: str, rows: int = 1, *, pause: float = 0.0) -> float:
+def time_bare(bench: Bench, name: str, rows: int = 1, *, pause: float = 0.0) -> float:
     """The median milliseconds of the function alone, for so many rows, with so many seconds between calls."""
     instances = bench.folder / "bare.json"
     instances.write_text(json.dumps({"instances": bench.rows}))
@@ -161,15 +155,13 @@ def time_bare(bench: "Bench", name: str, rows: int = 1, *, pause: float = 0.0) -
 
 def read_calls() -> tuple[float, float, float]:
     """How many calls the daemon's models have had, their seconds, and the requests in them."""
-    from serve import PORTS
-
     with urlopen(f"http://127.0.0.1:{PORTS['daemon']}/metrics", timeout=5) as response:
         values = dict(line.rsplit(" ", 1) for line in response.read().decode().splitlines() if line[0] != "#")
     names = ("call_seconds_count", "call_seconds_sum", "batch_size_sum")
     return tuple(sum(float(v) for k, v in values.items() if k.startswith(f"modelyard_{name}")) for name in names)
 
 
-def load_and_weigh(bench: "Bench", process: "subprocess.Popen[bytes]", peer: str, models: tuple[str, ...]) -> float:
+def load_and_weigh(bench: Bench, process: subprocess.Popen[bytes], peer: str, models: tuple[str, ...]) -> float:
     """The memory of a server and its processes, when 64 connections have asked each model."""
     for model in models:
         bench.load(peer, model, 64)
@@ -195,24 +187,9 @@ def descend(pid: int) -> Iterator[int]:
 
 def ask_routes() -> list[dict[str, float]]:
     """What the daemon says of its routes, once it is ready."""
-    from serve import PORTS
-
     with urlopen(f"http://127.0.0.1:{PORTS['daemon']}/routes", timeout=5) as response:
         routes: list[dict[str, float]] = json.load(response)["routes"]
     return routes
-
-
-def wait_ready(seconds: float) -> None:
-    """Wait until every model of the daemon has loaded."""
-    from serve import PORTS
-
-    deadline = time.monotonic() + seconds
-    while True:
-        with suppress(URLError, OSError), urlopen(f"http://127.0.0.1:{PORTS['daemon']}/readyz", timeout=5):
-            return
-        if time.monotonic() > deadline:
-            raise SystemExit(f"the daemon was not ready after {seconds} s")
-        time.sleep(0.05)
 
 
 def note(runs: list[dict[str, float]], found: dict[str, float]) -> None:

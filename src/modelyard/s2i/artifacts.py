@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from modelyard.engines.docker.builder_image import find_image
 from modelyard.engines.docker.client import Client
@@ -10,13 +10,11 @@ from modelyard.engines.docker.workshop import Workshop, open_workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.images.layer import copy_safely
 from modelyard.s2i.builder import find_uid
+from modelyard.s2i.prepared import Prepared
 from modelyard.s2i.users import AllowedUids
 
-if TYPE_CHECKING:
-    from modelyard.s2i.build import Prepared
 
-
-def restore_artifacts(client: Client, workshop: Workshop, prepared: "Prepared", uid: int, on_output: OnOutput) -> None:
+def restore_artifacts(client: Client, workshop: Workshop, prepared: Prepared, uid: int, on_output: OnOutput) -> None:
     """Unpack the artifacts of the image that has the tag now below <destination>/artifacts; say why not otherwise."""
     config = prepared.config
     previous = find_image(client, config.tag) if config.tag else None
@@ -42,7 +40,7 @@ def restore_artifacts(client: Client, workshop: Workshop, prepared: "Prepared", 
         on_output(f"---> artifacts: {count} of {config.tag} are used again")
 
 
-def _save(client: Client, previous: Mapping[str, Any], prepared: "Prepared", script: str, target: IO[bytes]) -> int:
+def _save(client: Client, previous: Mapping[str, Any], prepared: Prepared, script: str, target: IO[bytes]) -> int:
     """Stream the script's standard output into a file, as bytes; return its exit code.
 
     It runs as who assembles if the flag says so, else as the previous image's user, as upstream does.

@@ -15,12 +15,13 @@ from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, RunError
 from modelyard.network import NetworkProfile, read_aside
 from modelyard.runtime.scratch import scratch_folder
-from modelyard.s2i.build import build, prepare
+from modelyard.s2i.build import build
 from modelyard.s2i.builder import open_builder
 from modelyard.s2i.callback import check_callback, post_callback
 from modelyard.s2i.config import BuildConfig, PullPolicy
 from modelyard.s2i.dockerfile import write_dockerfile
 from modelyard.s2i.labels import read_labels
+from modelyard.s2i.prepared import prepare
 from modelyard.s2i.usage import run_usage
 
 

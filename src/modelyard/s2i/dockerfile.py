@@ -7,8 +7,8 @@ from pathlib import Path
 
 from modelyard.errors import InputError
 from modelyard.images.instructions import format_instructions
-from modelyard.s2i.build import Prepared
 from modelyard.s2i.builder import DESTINATION, SCRIPTS_URL
+from modelyard.s2i.prepared import Prepared
 from modelyard.s2i.scripts import REQUIRED
 
 _PARTS = {"src", "scripts", "injections"}

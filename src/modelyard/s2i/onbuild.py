@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelyard.engines.docker.builder_image import run_build
 from modelyard.engines.docker.client import Client
@@ -14,9 +13,7 @@ from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError
 from modelyard.images.folders import NO_FOLDERS
 from modelyard.images.instructions import format_instructions
-
-if TYPE_CHECKING:
-    from modelyard.s2i.build import Prepared
+from modelyard.s2i.prepared import Prepared
 
 # What upstream takes for the application's entry point, in this order.
 _ENTRY_POINTS = ("run", "start", "exec", "execute")
@@ -24,7 +21,7 @@ _ENTRY_POINTS = ("run", "start", "exec", "execute")
 _SCRIPTS = ("assemble", "run")
 
 
-def build_onbuild(client: Client, prepared: "Prepared", on_output: OnOutput) -> str:
+def build_onbuild(client: Client, prepared: Prepared, on_output: OnOutput) -> str:
     """Build in the source's root with the builder as base image; return the image's id."""
     builder, source = prepared.builder, prepared.fetched.root
     for name in prepared.scripts.uploaded & set(_SCRIPTS):

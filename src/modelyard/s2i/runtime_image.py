@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
 
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.workshop import Workshop, open_workshop
@@ -16,16 +15,14 @@ from modelyard.machine.failure import explain_build_failure
 from modelyard.s2i.builder import BuilderImage
 from modelyard.s2i.items import split_items
 from modelyard.s2i.metadata import read_metadata
-
-if TYPE_CHECKING:
-    from modelyard.s2i.build import Prepared
+from modelyard.s2i.prepared import Prepared
 
 MAPPING = "io.openshift.s2i.assemble-input-files"
 _OLD_MAPPING = "io.openshift.s2i.runtime-artifacts"
 
 
 def build_runtime_image(
-    client: Client, prepared: "Prepared", runtime: BuilderImage, assembled: Workshop, on_output: OnOutput
+    client: Client, prepared: Prepared, runtime: BuilderImage, assembled: Workshop, on_output: OnOutput
 ) -> str:
     """Copy the artifacts, run assemble-runtime where there is one, commit; return the image's id."""
     config = prepared.config
@@ -85,7 +82,7 @@ def _workdir(workshop: Workshop) -> str:
 
 
 def _bring_scripts(
-    prepared: "Prepared", runtime: BuilderImage, assembled: Workshop, workshop: Workshop, on_output: OnOutput
+    prepared: Prepared, runtime: BuilderImage, assembled: Workshop, workshop: Workshop, on_output: OnOutput
 ) -> str:
     """Run assemble-runtime, brought from outside or the runtime image's own; return the path of `run` there."""
     url = runtime.scripts_url

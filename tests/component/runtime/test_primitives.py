@@ -13,7 +13,7 @@ from modelyard.runtime import primitives
 from modelyard.runtime.primitives import Socket, dump_json, load_json
 
 RUNTIME = Path(primitives.__file__).parent
-NOT_FOR_IT = {"primitives", "worker.forkserver", "daemon.families"}  # these two are called before there is a model
+NOT_FOR_IT = {"primitives", "daemon.families"}  # the latter is called before there is a model
 REPLACED = {"json", "mmap", "os", "select", "selectors", "signal", "socket", "struct", "threading", "time"}
 BEFORE_THE_MODEL = {"os.register_at_fork", "os.environ.pop"}
 

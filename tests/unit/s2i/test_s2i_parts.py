@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from modelyard.errors import InputError
-from modelyard.s2i.build import Prepared
 from modelyard.s2i.builder import BuilderImage
 from modelyard.s2i.callback import check_callback
 from modelyard.s2i.config import BuildConfig, load_config, save_config
@@ -15,6 +14,7 @@ from modelyard.s2i.environment import parse_variables, read_variables
 from modelyard.s2i.injection import Injections
 from modelyard.s2i.labels import LOCATION, read_labels, result_labels
 from modelyard.s2i.onbuild import guess_entry_point
+from modelyard.s2i.prepared import Prepared
 from modelyard.s2i.runtime_image import parse_artifacts
 from modelyard.s2i.scripts import find_scripts
 from modelyard.s2i.source import Fetched, fetch_source, parse_source

@@ -4,17 +4,16 @@ import secrets
 import selectors
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from wsgiref.handlers import format_date_time
 
+from modelyard.runtime.daemon.settings import Settings
 from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, parse_head, take_chunks
+from modelyard.runtime.gateway.hot import HotPath
 from modelyard.runtime.gateway.links import Call
 from modelyard.runtime.gateway.problems import Problem, find_phrase, render_problem
-
-if TYPE_CHECKING:
-    from modelyard.runtime.gateway.server import EventWorker
 
 _CHUNK = 1 << 16
 _MAX_PIPELINED = 1 << 16
@@ -24,10 +23,31 @@ _KEPT_HEADS = 2048
 _heads: dict[bytes, Head] = {}
 
 
+class Loop(Protocol):
+    """What a connection needs of the event loop that it belongs to."""
+
+    settings: Settings
+    hot: HotPath
+    selector: selectors.BaseSelector
+    clients: "set[Client]"
+    held: int
+    """Bytes of requests that are being read or answered."""
+
+    @property
+    def is_stopping(self) -> bool:
+        """Tell whether it takes no more requests."""
+
+    def submit(self, client: "Client", head: Head, first: bytes, body: bytes, *, is_last: bool) -> bool:
+        """Have the app answer a request; False where too many wait already."""
+
+    def call_soon(self, work: Callable[[], None]) -> None:
+        """Do something when the events at hand are handled."""
+
+
 class Client:
     """A connection; its `deadline` bounds each of: waiting for a request, reading it, writing the answer."""
 
-    def __init__(self, worker: "EventWorker", sock: socket.socket, address: Any) -> None:
+    def __init__(self, worker: Loop, sock: socket.socket, address: Any) -> None:
         self.address = address
         self.server_address = sock.getsockname()
         self._worker = worker

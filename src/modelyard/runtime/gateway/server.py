@@ -47,7 +47,7 @@ class EventWorker(Worker):  # type: ignore[misc]
         """Serve; gunicorn calls it once, in the worker's process."""
         self.settings = load_settings(os.environ)
         self.hot: HotPath = self.wsgi.extensions["hot"]
-        self.selector = selectors.DefaultSelector()
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
         self.clients: set[Client] = set()
         self._pools = {kind: Pool(kind.value, threads, _WAITING) for kind, threads in _THREADS.items()}
         self._pools[Kind.MODEL] = Pool(Kind.MODEL.value, self.cfg.threads, self.settings.queue_size)

@@ -28,7 +28,6 @@ from modelyard.runtime.daemon.memory import settle_memory
 
 _CHUNK = 1 << 20
 _DESCRIPTORS = 3
-_LIBRARIES = ("stdlib", "platstdlib", "purelib", "platlib")
 
 
 def main(control: socket.socket) -> int:
@@ -75,15 +74,6 @@ def preload(modules: Iterable[str]) -> dict[str, Any]:
         return {"refused": f"an import has started a thread ({threading.enumerate()[-1].name})"}
     settle_memory()
     return {"preloaded": True}
-
-
-def list_modules() -> list[str]:
-    """The modules of its environment and of Python itself that this process has imported, in order."""
-    import sysconfig
-
-    libraries = tuple(path + os.sep for path in {sysconfig.get_path(name) for name in _LIBRARIES})
-    files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-    return [name for name, file in files.items() if isinstance(file, str) and file.startswith(libraries)]
 
 
 def _fork(control: socket.socket, settings: Mapping[str, Any], descriptors: list[int]) -> Mapping[str, Any] | None:

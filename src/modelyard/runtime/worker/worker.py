@@ -53,8 +53,8 @@ from modelyard.runtime.primitives import (
 )
 from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
 from modelyard.runtime.worker.batching import UnsafeError, learn
-from modelyard.runtime.worker.forkserver import list_modules
 from modelyard.runtime.worker.inbox import Inbox, Job
+from modelyard.runtime.worker.modules import list_modules
 from modelyard.runtime.worker.serving import Route, Server
 
 Function = Callable[[Message], Any]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.supervisor.processes import LIBRARY
-from modelyard.runtime.worker.forkserver import list_modules
+from modelyard.runtime.worker.modules import list_modules
 
 
 class Forks:
