@@ -25,7 +25,8 @@ from tempfile import TemporaryDirectory
 
 from processes import run_benchmark, run_well
 
-from modelyard.context import BuildContext, load_context, stage_model
+from modelyard.context.build_context import BuildContext, load_context
+from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
 from modelyard.engines.docker.builder_image import run_build

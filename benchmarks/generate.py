@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 
 from processes import run_benchmark
 
-from modelyard.codegen import check_tree, generate, write_tree
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import check_tree, write_tree
 from modelyard.workspace import Workspace
 
 PREDICT = '''"""Predict."""

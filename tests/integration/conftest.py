@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.context import BuildContext, stage_model
+from modelyard.context.build_context import BuildContext
+from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.protocols import Engine
 from modelyard.workspace import Kind
@@ -42,7 +43,7 @@ BUILD = """
 import os, sys
 from dataclasses import replace
 from pathlib import Path
-from modelyard.context import load_context
+from modelyard.context.build_context import load_context
 from modelyard.engines import open_engine
 engine = open_engine(sys.argv[1], os.environ)
 context = replace(load_context(Path(sys.argv[2])), runs_setup=True)

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from modelyard.context import stage_model
+from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
 from modelyard.engines.protocols import ContainerSpec

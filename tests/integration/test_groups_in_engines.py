@@ -9,8 +9,10 @@ import urllib.request
 
 import pytest
 
-from modelyard.codegen import generate, write_tree
-from modelyard.context import BuildContext, stage_combined
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import write_tree
+from modelyard.context.build_context import BuildContext
+from modelyard.context.staging import stage_combined
 from modelyard.engines.protocols import ContainerSpec
 from modelyard.errors import BuildError
 

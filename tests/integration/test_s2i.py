@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.context import stage_model
+from modelyard.context.staging import stage_model
 from modelyard.engines.docker import DockerEngine
 from modelyard.engines.docker.builder_image import find_image, run_build
 from modelyard.engines.docker.client import Client, open_client

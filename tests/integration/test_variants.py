@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from modelyard.context import stage_model
+from modelyard.context.staging import stage_model
 from modelyard.engines.protocols import ContainerSpec
 from modelyard.errors import EngineError
 

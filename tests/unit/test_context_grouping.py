@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelyard.context import load_context, stage_combined, stage_model
+from modelyard.context.build_context import load_context
 from modelyard.context.grouping import Group, Grouping, Split, explain_split, format_grouping, parse_grouping
+from modelyard.context.staging import stage_combined, stage_model
 from modelyard.errors import InputError
 from modelyard.runtime.application import parse_application
 

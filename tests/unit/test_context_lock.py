@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from modelyard.context import BuildContext, stage_model
+from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target, apply_locks, find_locks, is_locked
 from modelyard.context.requirements import requirement_lines
+from modelyard.context.staging import stage_model
 from tests.conftest import write_files
 
 MODEL = "projects/demo/m"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.context import load_context, stage_combined, stage_model
+from modelyard.context.build_context import load_context
+from modelyard.context.staging import stage_combined, stage_model
 from modelyard.errors import InputError
 from modelyard.workspace import Workspace
 

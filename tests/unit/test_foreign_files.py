@@ -5,12 +5,12 @@ import socket
 
 import pytest
 
-from modelyard.context import stage_model
 from modelyard.context.ignore import parse_ignore_rules
 from modelyard.context.requirements import requirement_lines
+from modelyard.context.staging import stage_model
 from modelyard.errors import InputError
-from modelyard.probe import probe_model
-from modelyard.requirements import parse_requirements
+from modelyard.probe.model import probe_model
+from modelyard.requirements.parse import parse_requirements
 from modelyard.runtime.assembling.installation import read_names
 from modelyard.runtime.assembling.pythons import read_python_version
 from modelyard.runtime.daemon.tokens import _read_lines

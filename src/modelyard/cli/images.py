@@ -93,7 +93,7 @@ def build_command(
     """Build the train or predict image of DIRECTORY, a model directory or an all/."""
     from modelyard.commands import building
     from modelyard.commands.subject import find_subject
-    from modelyard.context import load_context
+    from modelyard.context.build_context import load_context
 
     console = Console(verbose=settings.verbose)
     open_engine = partial(settings.open_engine, engine, quiet=as_json)

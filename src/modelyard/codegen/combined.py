@@ -18,14 +18,14 @@ from modelyard.codegen.tree import GeneratedFile, GeneratedTree
 from modelyard.codegen.variables import find_disagreements, plan_variables
 from modelyard.context.grouping import ENVIRONMENTS, GROUPING_FILE, Grouping, format_grouping, read_grouping
 from modelyard.errors import InputError, WorkspaceError
-from modelyard.probe import ImportCheck, Layout, find_entries, layout_of_combined, raise_findings, read_setup
-from modelyard.requirements import (
-    Needs,
-    Resolve,
-    find_conflicts,
-    merge_requirements,
-    read_requirements,
-)
+from modelyard.probe.imports import ImportCheck
+from modelyard.probe.layout import Layout, layout_of_combined
+from modelyard.probe.model import find_entries, raise_findings, read_setup
+from modelyard.requirements.grouping import Needs
+from modelyard.requirements.merge import merge_requirements
+from modelyard.requirements.parse import read_requirements
+from modelyard.requirements.resolve import Resolve
+from modelyard.requirements.together import find_conflicts
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
 from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE, describe_asked
 from modelyard.workspace import CombinedDirectory, ModelDirectory, Workspace, describe

@@ -7,17 +7,11 @@ from dataclasses import dataclass
 
 from modelyard.context.build_context import digest_parts
 from modelyard.context.grouping import Group, Grouping, Split, explain_split
-from modelyard.requirements import (
-    Findings,
-    MergedLine,
-    Needs,
-    Resolve,
-    SharedNeeds,
-    describe_conflict,
-    find_join,
-    group_needs,
-    merge_requirements,
-)
+from modelyard.requirements.grouping import Findings, Needs, SharedNeeds, group_needs
+from modelyard.requirements.joining import find_join
+from modelyard.requirements.merge import MergedLine, merge_requirements
+from modelyard.requirements.resolve import Resolve
+from modelyard.requirements.together import describe_conflict
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
 
 # What is said of one split, and for how many splits edits are tried: the rest would be more than anybody reads.

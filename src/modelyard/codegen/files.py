@@ -9,7 +9,7 @@ from modelyard.codegen.render import quote_python, render
 from modelyard.codegen.setup_script import Section
 from modelyard.context.grouping import Group, Grouping, explain_split
 from modelyard.errors import InputError
-from modelyard.requirements import MergedLine, format_merged
+from modelyard.requirements.merge import MergedLine, format_merged
 from modelyard.runtime.environment import format_environment
 
 _LINE_LENGTH = 120

@@ -6,8 +6,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from keyword import iskeyword
 
 from modelyard.errors import InputError
-from modelyard.probe import Layout, where
-from modelyard.requirements import MergedLine
+from modelyard.probe.layout import Layout
+from modelyard.probe.model import where
+from modelyard.requirements.merge import MergedLine
 from modelyard.runtime.assembling.inspection import DISTRIBUTIONS
 from modelyard.runtime.routes import Route
 from modelyard.workspace import ModelDirectory, Workspace, describe

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from modelyard.errors import InputError
-from modelyard.probe import where
+from modelyard.probe.model import where
 from modelyard.runtime.routes import format_routes
 from modelyard.workspace import ModelDirectory, Workspace
 

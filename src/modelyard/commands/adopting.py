@@ -14,7 +14,7 @@ from modelyard.commands.data import has_data_script
 from modelyard.context.ignore import parse_ignore_rules
 from modelyard.context.plan import Plan
 from modelyard.errors import WorkspaceError
-from modelyard.probe import probe_model
+from modelyard.probe.model import probe_model
 from modelyard.probe.old_makefile import includes_recipes, read_text
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace, find_workspace
 

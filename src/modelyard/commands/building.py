@@ -13,13 +13,13 @@ from modelyard.commands.reporter import OnOutput, Reporter
 from modelyard.commands.script import run_script
 from modelyard.commands.sizing import build_within
 from modelyard.commands.subject import Subject, choose_tag, find_combined, find_models
-from modelyard.context import BuildContext, stage_combined, stage_model
+from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import lock_path
-from modelyard.context.staging import REQUIREMENTS, SETUP
+from modelyard.context.staging import REQUIREMENTS, SETUP, stage_combined, stage_model
 from modelyard.engines.protocols import Engine, Image
 from modelyard.errors import BuildError, InputError, WorkspaceError
 from modelyard.house import house_root
-from modelyard.probe import check_model
+from modelyard.probe.model import check_model
 from modelyard.runtime.scratch import scratch_folder
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
 

@@ -16,8 +16,7 @@ from modelyard.engines import choose_engine
 from modelyard.engines.local.setup import WAYS_ON
 from modelyard.errors import ModelyardError
 from modelyard.machine.uv import find_uv
-from modelyard.probe import check_model
-from modelyard.probe.model import SETUP_FILE
+from modelyard.probe.model import SETUP_FILE, check_model
 from modelyard.workspace import ModelDirectory, Workspace
 
 State = Literal["ok", "warning", "missing"]

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from modelyard.errors import EndpointError, InputError
-from modelyard.probe import read_instances
+from modelyard.probe.instances import read_instances
 from modelyard.workspace import ModelDirectory
 
 REQUEST_TIMEOUT = 60.0

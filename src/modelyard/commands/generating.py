@@ -5,13 +5,14 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from modelyard.codegen import check_tree, diff_tree, generate, write_tree
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import check_tree, diff_tree, write_tree
 from modelyard.commands.reporter import Reporter
 from modelyard.commands.subject import find_combined
 from modelyard.machine.home import Home
 from modelyard.machine.uv import find_uv
 from modelyard.network import mask_credentials, read_network_profile
-from modelyard.requirements import Resolve, Resolver, Verdict
+from modelyard.requirements.resolve import Resolve, Resolver, Verdict
 from modelyard.workspace import CombinedDirectory, Workspace
 
 

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from modelyard.commands.reporter import Reporter
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Lock, apply_locks, find_locks, is_locked, lock_path
 from modelyard.engines.protocols import ImageBuilder
 from modelyard.errors import StaleError
 from modelyard.machine.uv import find_uv
 from modelyard.network import read_network_profile
-from modelyard.requirements import pin_requirements
+from modelyard.requirements.lock import pin_requirements
 
 
 def write_locks(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from modelyard.commands.reporter import OnOutput
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.engines.protocols import Engine, Image
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import BuildError

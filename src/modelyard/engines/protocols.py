@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Literal, Protocol, runtime_checkable
 
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.reference import check_container_name
 from modelyard.errors import InputError

@@ -8,7 +8,7 @@ from modelyard.errors import InputError, at
 from modelyard.probe.imports import ImportCheck
 from modelyard.probe.instances import read_instances
 from modelyard.probe.layout import layout_of_model
-from modelyard.requirements import RequirementLine, read_requirements
+from modelyard.requirements.parse import RequirementLine, read_requirements
 from modelyard.runtime.assembling.inspection import check_callable, describe_functions, find_functions, find_module
 from modelyard.runtime.environment import check_variables
 from modelyard.workspace import Kind, ModelDirectory, Workspace, describe

@@ -1,8 +1,9 @@
 import subprocess
 import sys
 
-from modelyard.codegen import generate, write_tree
-from modelyard.context import stage_combined
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import write_tree
+from modelyard.context.staging import stage_combined
 from modelyard.workspace import Workspace
 
 # Asks each route of ROUTES, in one process each, and says which model directories were imported for it.

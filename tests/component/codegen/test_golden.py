@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.codegen import check_tree, generate, write_tree
-from modelyard.requirements import Verdict
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import check_tree, write_tree
+from modelyard.requirements.resolve import Verdict
 from modelyard.workspace import Workspace
 
 GOLDEN = Path(__file__).parents[2] / "golden"

@@ -2,7 +2,8 @@ import subprocess
 
 import pytest
 
-from modelyard.codegen import generate, write_tree
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import write_tree
 from modelyard.errors import ModelyardError
 
 MAKEFILE = "projects/income/all/Makefile"

@@ -8,7 +8,7 @@ import pytest
 from uv import find_uv_bin
 
 from modelyard.errors import InputError
-from modelyard.requirements import pin_requirements
+from modelyard.requirements.lock import pin_requirements
 from tests.component.requirements.wheels import make_wheel
 
 LINUX = {

@@ -8,7 +8,7 @@ import pytest
 from uv import find_uv_bin
 
 from modelyard.errors import ModelyardError
-from modelyard.requirements import Resolver, Verdict
+from modelyard.requirements.resolve import Resolver, Verdict
 from tests.component.requirements.wheels import make_wheel
 
 UV = find_uv_bin()

@@ -5,8 +5,9 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from modelyard.codegen import GeneratedTree, generate
-from modelyard.requirements import Resolve
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import GeneratedTree
+from modelyard.requirements.resolve import Resolve
 from modelyard.workspace import Workspace
 
 GenerateFrom = Callable[..., GeneratedTree]

@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.errors import InputError
-from modelyard.requirements import Verdict
+from modelyard.requirements.resolve import Verdict
 
 FOREST, BOOST = "projects/income/forest", "projects/income/boost"
 

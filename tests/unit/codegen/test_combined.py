@@ -2,9 +2,10 @@
 
 import pytest
 
-from modelyard.codegen import generate, write_tree
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import write_tree
 from modelyard.errors import WorkspaceError
-from modelyard.requirements import Verdict
+from modelyard.requirements.resolve import Verdict
 
 
 def test_generating_twice_changes_nothing(two_models):

@@ -5,9 +5,10 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from modelyard.codegen import check_tree, generate, write_tree
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import check_tree, write_tree
 from modelyard.errors import InputError
-from modelyard.requirements import Verdict
+from modelyard.requirements.resolve import Verdict
 
 FOREST, BOOST = (f"projects/income/{name}/requirements_predict.txt" for name in ("forest", "boost"))
 SVM = {

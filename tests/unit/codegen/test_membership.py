@@ -2,8 +2,9 @@
 
 import pytest
 
-from modelyard.codegen import generate, write_tree
+from modelyard.codegen.combined import generate
 from modelyard.codegen.scaffold import init_workspace, new_model
+from modelyard.codegen.tree import write_tree
 from modelyard.workspace import read_makefile_variables
 
 

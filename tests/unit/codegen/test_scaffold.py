@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.codegen import generate
+from modelyard.codegen.combined import generate
 from modelyard.codegen.scaffold import init_workspace, new_model, new_project
 from modelyard.errors import InputError, WorkspaceError
-from modelyard.probe import check_model, read_instances
+from modelyard.probe.instances import read_instances
+from modelyard.probe.model import check_model
 from modelyard.workspace import find_workspace
 
 REPOSITORY = Path(__file__).parents[3]

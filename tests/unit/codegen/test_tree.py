@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from modelyard.codegen import GeneratedFile, GeneratedTree, check_tree, diff_tree, write_tree
+from modelyard.codegen.tree import GeneratedFile, GeneratedTree, check_tree, diff_tree, write_tree
 from modelyard.errors import StaleError
 
 

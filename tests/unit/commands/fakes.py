@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, Pruned, discard
 from modelyard.errors import EngineError, PortTakenError

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modelyard.commands.building import BuildRequest, Limits, build_image, build_staged, describe_build, stage
-from modelyard.context import load_context
+from modelyard.context.build_context import load_context
 from modelyard.errors import InputError, WorkspaceError
 from tests.conftest import write_files
 

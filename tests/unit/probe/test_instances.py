@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.errors import InputError
-from modelyard.probe import read_instances
+from modelyard.probe.instances import read_instances
 from modelyard.workspace import ModelDirectory
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from modelyard.errors import InputError
-from modelyard.probe import check_model, probe_model
+from modelyard.probe.model import check_model, probe_model
 
 RF = "projects/income/rf"
 GOOD = {

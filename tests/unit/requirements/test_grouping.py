@@ -5,7 +5,10 @@ from collections.abc import Iterable
 import pytest
 
 from modelyard.errors import InputError
-from modelyard.requirements import Needs, Verdict, find_join, group_needs, parse_requirements
+from modelyard.requirements.grouping import Needs, group_needs
+from modelyard.requirements.joining import find_join
+from modelyard.requirements.parse import parse_requirements
+from modelyard.requirements.resolve import Verdict
 
 # Lines that do not go together, though the lines do not say so.
 FACTS = [{"forest", "numpy>=2"}, {"forest", "boost"}, {"forest", "boost>=1"}]

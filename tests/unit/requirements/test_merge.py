@@ -2,7 +2,9 @@
 
 import pytest
 
-from modelyard.requirements import find_conflicts, format_merged, merge_requirements, parse_requirements
+from modelyard.requirements.merge import format_merged, merge_requirements
+from modelyard.requirements.parse import parse_requirements
+from modelyard.requirements.together import find_conflicts
 
 
 def merge(**files: str):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelyard.errors import InputError
-from modelyard.requirements import parse_requirements, read_requirements
+from modelyard.requirements.parse import parse_requirements, read_requirements
 
 NAMES = st.from_regex(r"[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,4})?", fullmatch=True)
 VERSIONS = st.builds(lambda parts: ".".join(map(str, parts)), st.lists(st.integers(0, 99), min_size=1, max_size=3))

@@ -8,8 +8,7 @@ from sys import stdlib_module_names
 from typing import Any
 
 from modelyard import __version__
-from modelyard.context import BuildContext
-from modelyard.context.build_context import digest_parts
+from modelyard.context.build_context import BuildContext, digest_parts
 from modelyard.engines.docker.builder_image import ROLE_LABEL, SCRIPTS
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dependency_plan import DependencyPlan, modules_label

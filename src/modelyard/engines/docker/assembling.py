@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, ensure_role, find_image
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dependency_plan import SETUP_LABEL, DependencyPlan

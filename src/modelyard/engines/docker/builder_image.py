@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Literal
 
 import modelyard
-from modelyard.context import BuildContext
-from modelyard.context.build_context import digest_parts
+from modelyard.context.build_context import BuildContext, digest_parts
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.workshop import LAST_LINES, open_workshop

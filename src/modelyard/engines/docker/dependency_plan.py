@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from modelyard.context import BuildContext
-from modelyard.context.build_context import digest_parts
+from modelyard.context.build_context import BuildContext, digest_parts
 from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, BuilderPlan, Platform, find_image
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.namespace import Namespace

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.docker.application import ApplicationPlan, application_labels, make_application

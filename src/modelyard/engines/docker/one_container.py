@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelyard.context import BuildContext
-from modelyard.context.build_context import digest_parts
+from modelyard.context.build_context import BuildContext, digest_parts
 from modelyard.engines.docker.application import own_scripts
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.profile import ContainerProfile

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.engines.docker.interpreter import Interpreter
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, InputError

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelyard.context import BuildContext
-from modelyard.context.build_context import digest_parts
+from modelyard.context.build_context import BuildContext, digest_parts
 from modelyard.engines.local.environments import (
     EnvironmentPlan,
     environment_path,

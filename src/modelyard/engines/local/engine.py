@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.local.builder import LocalBuilder

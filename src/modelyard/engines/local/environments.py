@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelyard.context import BuildContext
-from modelyard.context.build_context import ContextEnvironment, digest_parts
+from modelyard.context.build_context import BuildContext, ContextEnvironment, digest_parts
 from modelyard.context.lock import Target
 from modelyard.context.requirements import requirement_lines
 from modelyard.engines.local.setup import find_setup, name_setup, run_setup

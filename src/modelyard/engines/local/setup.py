@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from modelyard.context import BuildContext
+from modelyard.context.build_context import BuildContext
 from modelyard.engines.local import enclosure
 from modelyard.engines.protocols import OnOutput
 from modelyard.machine.process import inherit, run_command

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.context import BuildContext, stage_model
+from modelyard.context.build_context import BuildContext
+from modelyard.context.staging import stage_model
 from modelyard.engines.docker.interpreter import Interpreter
 from modelyard.engines.docker.staging import NeedsContainerError, Stage, open_stage
 from modelyard.engines.protocols import discard

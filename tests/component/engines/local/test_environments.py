@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.codegen import generate, write_tree
-from modelyard.context import BuildContext, stage_combined, stage_model
+from modelyard.codegen.combined import generate
+from modelyard.codegen.tree import write_tree
+from modelyard.context.build_context import BuildContext
+from modelyard.context.staging import stage_combined, stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.local import environments
 from modelyard.engines.local.environments import plan_environments
