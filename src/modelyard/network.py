@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Thread
@@ -70,6 +69,8 @@ def read_network_profile(environ: Mapping[str, str]) -> NetworkProfile:
 
 def read_aside(environ: Mapping[str, str]) -> Callable[[], NetworkProfile]:
     """Begin to read it, and return what waits for it: pip takes half a second to tell its settings."""
+    from concurrent.futures import Future
+
     told: Future[NetworkProfile] = Future()
 
     def read() -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,7 +11,6 @@ from pathlib import Path
 from modelyard.commands.locking import use_locks
 from modelyard.commands.reporter import OnOutput, Reporter
 from modelyard.commands.script import run_script
-from modelyard.commands.sizing import build_within
 from modelyard.commands.subject import Subject, choose_tag, find_combined, find_models
 from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import lock_path
@@ -110,11 +109,17 @@ def build_staged(context: BuildContext, limits: Limits, *, tag: str, engine: Eng
     """Build an image of a context that was staged before, and perhaps edited since, of its locks where it has some."""
     context = use_locks(context, engine, reporter, required=limits.locked)
     context = replace(context, runs_setup=limits.runs_setup)
-    build = engine.build if limits.max_size is None else partial(build_within, limits.max_size, engine=engine)
+    build = engine.build if limits.max_size is None else _bounded(engine, limits.max_size)
     with reporter.step(f"building {tag}") as step:
         image = build(context, tag=tag, on_output=step.output)
         step.done(f"{tag} is unchanged" if image.reused else f"built {tag}")
     return image
+
+
+def _bounded(engine: Engine, most: int) -> Callable[..., Image]:
+    from modelyard.commands.sizing import build_within
+
+    return partial(build_within, most, engine=engine)
 
 
 def find_lockable(workspace: Workspace, path: Path, *, variant: str) -> Iterator[BuildRequest]:

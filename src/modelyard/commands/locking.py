@@ -9,9 +9,6 @@ from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Lock, apply_locks, find_locks, is_locked, lock_path
 from modelyard.engines.protocols import ImageBuilder
 from modelyard.errors import StaleError
-from modelyard.machine.uv import find_uv
-from modelyard.network import read_network_profile
-from modelyard.requirements.lock import pin_requirements
 
 
 def write_locks(
@@ -79,10 +76,15 @@ def _show(lock: Lock, context: BuildContext) -> str:
 
 
 def _environ(context: BuildContext) -> Mapping[str, str]:
+    from modelyard.network import read_network_profile
+
     return {**os.environ, **context.arguments, **read_network_profile(os.environ).variables}
 
 
 def _write(lock: Lock, environ: Mapping[str, str], *, upgrade: bool) -> None:
+    from modelyard.machine.uv import find_uv  # what a build of locks that are there does not need
+    from modelyard.requirements.lock import pin_requirements
+
     kept = lock.path.read_text(encoding="utf-8") if lock.path.is_file() and not upgrade else ""
     environment = lock.environment
     pins = pin_requirements(

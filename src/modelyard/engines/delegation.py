@@ -6,7 +6,6 @@ from typing import Protocol
 from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
-from modelyard.runtime.daemon.settings import Settings
 from modelyard.runtime.nearest import describe_choices
 
 _TO_END = 5.0
@@ -102,6 +101,8 @@ class DelegatingEngine:
 
 def choose_grace(environment: Mapping[str, str]) -> float:
     """The seconds that a container gets to end: its daemon's own, by STOP_TIMEOUT, and some more."""
+    from modelyard.runtime.daemon.settings import Settings
+
     try:
         return float(environment.get("STOP_TIMEOUT") or Settings.stop_timeout) + _TO_END
     except ValueError:  # what the daemon has refused to start with

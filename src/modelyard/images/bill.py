@@ -1,6 +1,5 @@
 """What the size of an image is made of: its layers, and the packages that its environments hold."""
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -58,6 +57,8 @@ def bill_packages(sizes: Mapping[str, int], records: Mapping[str, str]) -> tuple
 
 def _files_of(record: str, text: str) -> Iterator[str]:
     """The files that a RECORD lists, relative to the folder that its own is in (PEP 376)."""
+    import csv  # loads on use: every engine knows what a bill is, few commands read one
+
     folder = dirname(dirname(record))
     return (normpath(join(folder, row[0])) for row in csv.reader(text.splitlines()) if row)
 

@@ -25,8 +25,12 @@ class ImportCheck:
         What is not local is the requirements' business: it is checked when the image is assembled.
         """
         waiting = list(modules)
+        followed: set[str] = set()
         while waiting:
             module = waiting.pop(0)
+            if module in followed:
+                continue
+            followed.add(module)
             path = self._locate(module, model)
             if path is None or path in self._seen:
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from difflib import SequenceMatcher
 
 _FEW = 5
 _SHOWN = 3
@@ -48,6 +47,8 @@ def ask_whether_meant(wanted: str, names: Sequence[str]) -> str:
 
 def _likeness(wanted: str, name: str) -> float:
     """From 0 to 1, whatever the case; a name with `/` is as like as its last part where `wanted` is one part alone."""
+    from difflib import SequenceMatcher  # loads on use: most names are right
+
     written, known = wanted[:200].lower(), name[:200].lower()
     forms = {known} if "/" in written else {known, known.rpartition("/")[2]}
     return max(SequenceMatcher(None, written, form).ratio() for form in forms)

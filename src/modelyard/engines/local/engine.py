@@ -1,14 +1,14 @@
 """The embedded engine behind the Protocols."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.delegation import DelegatingEngine
 from modelyard.engines.local.builder import LocalBuilder
-from modelyard.engines.local.containers import RECORD as CONTAINER_RECORD
-from modelyard.engines.local.containers import LocalContainers
 from modelyard.engines.local.environments import (
     describe_target,
     environment_path,
@@ -16,11 +16,13 @@ from modelyard.engines.local.environments import (
     plan_requirements,
 )
 from modelyard.engines.local.images import RECORD, LocalImages
-from modelyard.engines.local.measuring import measure_image
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.images.bill import Bill
 from modelyard.machine.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.runtime.scratch import remove_abandoned, scratch_folder
+
+if TYPE_CHECKING:
+    from modelyard.engines.local.containers import LocalContainers
 
 
 class LocalEngine(DelegatingEngine):
@@ -28,7 +30,6 @@ class LocalEngine(DelegatingEngine):
 
     name = "local"
 
-    _containers: LocalContainers
     _images: LocalImages
 
     def __init__(self, home: Home, environ: Mapping[str, str]) -> None:
@@ -36,7 +37,12 @@ class LocalEngine(DelegatingEngine):
         self.environ = environ
         self._images = LocalImages(home)
         self._builder = LocalBuilder(home, environ)
-        self._containers = LocalContainers(home, environ)
+
+    @cached_property
+    def _containers(self) -> "LocalContainers":  # type: ignore[override]
+        from modelyard.engines.local.containers import LocalContainers  # a build starts none
+
+        return LocalContainers(self.home, self.environ)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "LocalEngine":
@@ -65,6 +71,8 @@ class LocalEngine(DelegatingEngine):
 
     def measure(self, reference: str) -> Bill:
         """See ImageStore."""
+        from modelyard.engines.local.measuring import measure_image
+
         return measure_image(self.home, self._images.find(reference))
 
     def remove(self, reference: str) -> Image:
@@ -76,6 +84,8 @@ class LocalEngine(DelegatingEngine):
 
     def prune(self) -> Pruned:
         """See ImageStore."""
+        from modelyard.engines.local.containers import RECORD as CONTAINER_RECORD
+
         with self.home.lock("store"):
             ended = [item for item in self._containers.all() if item.status == "exited"]
             folders = [self.home.containers / item.id for item in ended]

@@ -1,17 +1,16 @@
 """A setup.sh in the embedded engine: left out with a warning, or shown and run where the user lets it run here."""
 
-import getpass
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from modelyard.context.build_context import BuildContext
-from modelyard.engines.local import enclosure
 from modelyard.engines.protocols import OnOutput
 from modelyard.machine.process import inherit, run_command
 from modelyard.network import read_network_profile
 
 STEP = "---> setup: run setup.sh"
+_ENCLOSURE = Path(__file__).with_name("enclosure.py")
 WAYS_ON = (
     "build with an engine (ENGINE=docker), install what it names yourself (MODELYARD_SKIP_SETUP=1 then ends this "
     "warning), or have it shown and run on this machine (SETUP=1, --run-setup)"
@@ -45,12 +44,14 @@ def run_setup(
         on_output(f"warning: | {line.rstrip()}")
     variables = {**inherit(environ), **read_network_profile(environ).variables}
     variables.pop("TMPDIR", None)
-    command = [sys.executable, "-I", "-S", enclosure.__file__, str(script)]
+    command = [sys.executable, "-I", "-S", str(_ENCLOSURE), str(script)]
     code, last = run_command(command, environ=variables, on_output=on_output, locks=locks)
     return code, [STEP, *last]
 
 
 def _name_user() -> str:
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -4,7 +4,6 @@ import ast
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from modelyard.runtime.errors import InputError, at
@@ -174,6 +173,8 @@ def find_missing_imports(
     for name in sorted(find_absent(outside)):
         path, line = outside[name]
         known_as = f" (the package {DISTRIBUTIONS[name]})" if name in DISTRIBUTIONS else ""
+        from difflib import get_close_matches  # loads on use: most imports are right
+
         near = get_close_matches(name, [file.stem for file in path.parent.glob("*.py")], n=1)
         meant = f"; is {near[0]}.py beside it meant?" if near else ""
         if near == [name]:
