@@ -20,6 +20,7 @@ from modelyard.runtime.application import (
     format_application,
 )
 from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE
+from modelyard.runtime.beside import SHARED
 from modelyard.runtime.environment import check_variables, format_environment
 from modelyard.runtime.groups import GROUPS
 from modelyard.runtime.routes import is_module_path
@@ -33,7 +34,6 @@ from modelyard.workspace import (
 )
 
 ROOT = PurePosixPath()
-SHARED = ("common_utils", "utils")
 REQUIREMENTS = PurePosixPath("requirements.txt")
 SETUP = PurePosixPath("setup.sh")
 # At the top of a model directory: read by the tool, mounted, or for people. The first two are staged at the root.

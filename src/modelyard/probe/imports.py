@@ -7,6 +7,7 @@ from pathlib import Path
 from modelyard.errors import InputError
 from modelyard.probe.layout import Layout
 from modelyard.runtime.assembling.inspection import Import, find_functions, find_imports, find_module
+from modelyard.runtime.beside import SHARED
 from modelyard.workspace import ModelDirectory, describe
 
 
@@ -57,8 +58,8 @@ class ImportCheck:
         top = item.module.partition(".")[0]
         if not self.layout.holds(top):
             return None
-        if item.module == top and self._hides(item, path):
-            return self._explain_hidden(item, path, place)
+        if item.module in SHARED and (model.path / f"{item.module}.py").is_file():
+            return None  # that one is found: see modelyard.runtime.beside
         if not self.layout.holds(item.module):
             return InputError(
                 f"{place}: imports {item.module!r}, which is no module here", hint=self._hint(item, model)
@@ -75,23 +76,6 @@ class ImportCheck:
                 hint="correct the name, or add the file",
             )
         return None
-
-    def _hides(self, item: Import, path: Path) -> bool:
-        """Tell whether a package at the root has the name of a module beside `path`, which the import must mean."""
-        beside = path.with_name(f"{item.module}.py")
-        if not beside.is_file() or self.layout.find(item.module) in (beside, path):
-            return False
-        return not item.names or any(self._lacks(item.module, name) for name in item.names)
-
-    def _explain_hidden(self, item: Import, path: Path, place: str) -> InputError:
-        name = item.module
-        folder = self.layout.folders.get(name)
-        other = f"the {name}/ of {folder.parent.name}/" if folder else f"another {name}"
-        statement = f"from .{name} import {', '.join(item.names)}" if item.names else f"from . import {name}"
-        return InputError(
-            f"{place}: imports {name!r}, which is {other} at the root, not the {name}.py beside {path.name}",
-            hint=f"write {statement}; or, in a model directory without a package, give {name}.py another name",
-        )
 
     def _lacks(self, module: str, name: str) -> bool:
         """Tell whether `module` is generated without `name`, or a folder that has neither `name`."""

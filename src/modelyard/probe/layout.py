@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.runtime.assembling.inspection import find_module
+from modelyard.runtime.beside import SHARED
 from modelyard.workspace import ModelDirectory, Workspace
-
-SHARED = ("common_utils", "utils")
 
 
 @dataclass(frozen=True, kw_only=True)

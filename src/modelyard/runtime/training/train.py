@@ -13,8 +13,10 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
+from modelyard.runtime.beside import prefer_modules_beside
 from modelyard.runtime.calling import take_message
 from modelyard.runtime.daemon.cores import library_variables
 from modelyard.runtime.errors import InputError, ModelyardError
@@ -36,6 +38,8 @@ def train(environ: Mapping[str, str]) -> int:
     function = check_function_name(environ.get("TRAIN_FUNCTION") or "train", place="TRAIN_FUNCTION")
     hand_over = open_result(environ.get("MODELYARD_RESULT"))
     process = getpid()
+    root = Path(environ.get("APP_ROOT", "/model"))
+    prefer_modules_beside(root.joinpath(*module.split(".")[:-1]), root)
     try:
         result = find_function(module, function)(Message(payload))
     except SystemExit as error:

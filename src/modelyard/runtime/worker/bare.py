@@ -77,6 +77,7 @@ def ask_model(command: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> t
 
 def call_functions(about: Mapping[str, Any], answers: int) -> int:
     """Call the functions of one model, in its own environment; write a line for each to the descriptor `answers`."""
+    from modelyard.runtime.beside import prefer_modules_beside
     from modelyard.runtime.failures import format_trace
     from modelyard.runtime.worker.worker import answer, load_functions
 
@@ -85,6 +86,7 @@ def call_functions(about: Mapping[str, Any], answers: int) -> int:
     sys.path[:] = [root, *(entry for entry in sys.path if entry not in ("", root))]
     if about["path"]:
         sys.path.append(str(Path(root, about["path"])))
+    prefer_modules_beside(Path(root, about["path"] or ""), Path(root))
     if about["instances"] is None:
         write_log("there are no test instances to call the model with")
         return 1

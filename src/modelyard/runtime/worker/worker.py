@@ -17,6 +17,7 @@ from pathlib import Path
 from signal import SIGUSR2
 from typing import Any
 
+from modelyard.runtime.beside import prefer_modules_beside
 from modelyard.runtime.calling import take_message
 from modelyard.runtime.daemon.counters import WorkerCounts, counts_path
 from modelyard.runtime.daemon.families import end_with_parent
@@ -322,6 +323,7 @@ def _settle_in(settings: Mapping[str, Any], root: Path) -> None:
     sys.path[:] = [str(root), *(entry for entry in sys.path if entry not in ("", str(root)))]
     if settings["path"]:
         sys.path.append(str(root / settings["path"]))
+    prefer_modules_beside(root / (settings["path"] or ""), root)
     sys.argv = [sys.argv[0]]
 
 

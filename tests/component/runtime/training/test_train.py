@@ -44,6 +44,14 @@ def test_a_function_without_parameters_is_called_without(train):
     assert (ended.returncode, ended.stdout) == (0, '{"done":true}\n'), ended.stderr
 
 
+def test_a_module_beside_is_found_where_a_shared_folder_has_its_name(train, tmp_path):
+    (tmp_path / "utils").mkdir()
+    (tmp_path / "utils" / "half.py").write_text("HALF = 0.5")
+    beside = "from pathlib import Path\nPath(__file__).with_name('utils.py').write_text('def one(): return 1')\n"
+    ended = train(beside + "def train():\n    import utils, utils.half\n    return utils.one() * utils.half.HALF")
+    assert (ended.returncode, ended.stdout) == (0, "0.5\n"), ended.stderr
+
+
 def test_a_function_that_needs_more_than_the_message_says_so(train):
     ended = train("def two(msg, more): ...\ntrain = two")
     assert ended.returncode == 1

@@ -466,3 +466,15 @@ def test_the_function_is_told_of_the_request_that_it_answers(start_worker: Any) 
     header = {"route": "run", "id": "a", "traceparent": "00-1-2-01"}
     assert running.client.call(header, b"{}", timeout=10).body == b'["a","00-1-2-01"]'
     assert ask(running.client, "run") == (200, b"[null,null]")
+
+
+def test_a_module_beside_is_found_where_a_shared_folder_has_its_name(start_worker: Any) -> None:
+    files = {"utils.py": "def clean(value): return value + 1", "utils/__init__.py": "", "utils/half.py": "HALF = 0.5"}
+    source = """
+        import utils
+        from utils.half import HALF
+        def run(msg): return utils.clean(msg.payload) * HALF
+    """
+    running = start_worker(source, "run", files=files)
+    assert running.news()["state"] == "ready", running.printed()
+    assert ask(running.client, "run", b"5") == (200, b"3.0")
