@@ -23,7 +23,7 @@ from utils.manifest import Manifest
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.rglob("*.md"), ROOT / "README.md"])
+PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))])
 # From one process of ours to the next: nobody else sets them.
 INTERNAL = {"MODELYARD_INSIDE_BUILD_SCRIPT", "MODELYARD_LISTEN_FD", "MODELYARD_CLAN", "MODELYARD_LIFELINE_FD"}
 
