@@ -158,7 +158,7 @@ def _parse_payload(text: str | None) -> dict[str, Any] | None:
         return None
     try:
         payload = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"--payload {text!r} is no JSON ({error})", hint='write an object: \'{"$ref": "data/x.csv"}\''
         ) from None

@@ -29,6 +29,8 @@ def read_instances(model: ModelDirectory) -> Any:
         raise InputError(
             f"{place}: no JSON: {error.msg}", hint=f"correct the line, or look at it with python -m json.tool {path}"
         ) from None
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply", hint="write a request that predict can answer") from None
     except ValueError as error:
         raise InputError(f"{path}: {error}", hint="write null where a value is missing") from None
 

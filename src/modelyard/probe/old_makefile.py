@@ -7,6 +7,7 @@ _LINE = re.compile(r"(?:export\s+|override\s+)*(?P<name>[A-Za-z_]\w*)\s*(?:[:?]|
 _REFERENCE = re.compile(r"\$[({](\w+)[)}]")
 _INCLUDE = re.compile(r"^-?include\s+.*\brecipes\.mk\b", re.MULTILINE)
 _DEEPEST = 10
+_LONGEST = 1 << 12  # names that hold each other grow without end
 
 
 def read_names(text: str) -> dict[str, str]:
@@ -19,7 +20,9 @@ def read_names(text: str) -> dict[str, str]:
     for line in text.replace("\\\n", " ").splitlines():
         match = _LINE.fullmatch(line.rstrip())
         if match:
-            raw[match["name"]] = re.sub(r"(^|\s)#.*", "", match["value"]).strip().strip("\"'")
+            value = re.sub(r"(^|\s)#.*", "", match["value"]).strip().strip("\"'")
+            if len(value) <= _LONGEST:
+                raw[match["name"]] = value
     filled = {name: _fill(value, raw) for name, value in raw.items()}
     return {name: value for name, value in filled.items() if "$" not in value}
 
@@ -37,7 +40,7 @@ def read_text(path: Path) -> str | None:
 def _fill(value: str, names: dict[str, str]) -> str:
     for _ in range(_DEEPEST):
         filled = _REFERENCE.sub(lambda match: names.get(match[1], match[0]), value)
-        if filled == value:
+        if filled == value or len(filled) > _LONGEST:
             break
         value = filled
     return value

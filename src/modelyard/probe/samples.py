@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ _NAMES = re.compile(r"instance|sample|example|request|payload|input|contract", r
 _TEXTS = ("README*", "Makefile", "*.sh")
 _CURL = re.compile(r"(?:-d|--data(?:-raw|-binary)?)[ =]*'(\{.*?\})'", re.DOTALL)
 _LARGEST = 1 << 20
+_WIDEST = 1 << 16
 
 
 def find_sample(folder: Path) -> tuple[Any, str] | None:
@@ -57,24 +59,34 @@ def _read_values(path: Path) -> Iterator[Any]:
     text = path.read_text(encoding="utf-8-sig", errors="replace")
     for candidate in [text] if path.suffix == ".json" else _CURL.findall(text):
         try:
-            yield json.loads(candidate)
-        except ValueError:
+            yield json.loads(candidate, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
             continue
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON, and no request")
 
 
 def _of_contract(features: list[Any]) -> Any:
     """One row of what a contract.json says of the features: the middle of a range, the first of the values."""
     row: list[Any] = []
     for feature in features:
-        if not isinstance(feature, dict):
+        repeat = feature.get("repeat", 1) if isinstance(feature, dict) else None
+        if not isinstance(repeat, int) or not 0 < repeat <= _WIDEST:
             return None
-        row += [_value_of(feature)] * int(feature.get("repeat", 1))
+        row += [_value_of(feature)] * repeat
     return {"instances": [row]}
 
 
 def _value_of(feature: Mapping[str, Any]) -> Any:
-    if feature.get("values"):
-        return feature["values"][0]
-    numbers = [one for one in feature.get("range", []) if isinstance(one, int | float)]
-    middle = sum(numbers) / len(numbers) if numbers else 0.0
+    values, bounds = feature.get("values"), feature.get("range")
+    if isinstance(values, list) and values:
+        return values[0]
+    numbers = [one for one in (bounds if isinstance(bounds, list) else []) if _is_finite(one)]
+    middle = sum((one / len(numbers) for one in numbers), 0.0)
     return int(middle) if feature.get("dtype") == "INT" else middle
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # 1e999 is read as infinity

@@ -133,10 +133,30 @@ def test_requirements_come_from_the_one_file_or_from_the_imports(adopt):
         ),
         ("config.json", '{"instances": [1]}', {"instances": []}),
         ("sample.json", "{broken", {"instances": []}),
+        ("sample.json", "[" * 100_000 + "]" * 100_000, {"instances": []}),
+        ("sample.json", '{"instances": [[NaN]]}', {"instances": []}),
+        ("contract.json", '{"features": [{"repeat": "two"}]}', {"instances": []}),
+        ("contract.json", '{"features": [{"repeat": 1000000000000}]}', {"instances": []}),
+        (
+            "contract.json",
+            '{"features": [{"range": ["inf", 1e999], "dtype": "INT"}, {"range": 5, "values": {"a": 1}}]}',
+            {"instances": [[0, 0.0]]},
+        ),
     ],
 )
 def test_instances_are_a_request_that_is_found(adopt, name, text, payload):
     assert json.loads(adopt({**GOOD, name: text})["test/test_instances.json"]) == payload
+
+
+def test_names_of_a_makefile_that_hold_each_other_are_no_names(adopt):
+    old = f"A = {'$(B)' * 9}\nB = {'$(A)' * 9}\nMODEL_NAME = $(A)\nCONTAINER_NAME = mine\n"
+    found = adopt({**GOOD, "Makefile": old})
+    assert "MODEL_NAME     = iris_iris\n" in found["Makefile"] and "CONTAINER_NAME = mine\n" in found["Makefile"]
+
+
+def test_a_file_that_python_can_not_parse_for_its_depth_is_a_note(adopt):
+    files = {"predict.py": GOOD["predict.py"], "table.py": f"x = {'+'.join(['1'] * 50_000)}\n"}
+    assert "table.py: nested too deeply for Python" in adopt(files)["said"]
 
 
 def test_what_is_there_is_not_written_over(workspace):

@@ -33,6 +33,7 @@ def test_what_is_there_is_read_as_it_is(model):
         (b'{"a": 1}\n{"b": 2}', "test_instances.json:2:1: no JSON: Extra data"),
         (b'{"a": NaN}', "test_instances.json: holds NaN"),
         (b"\xff", "not UTF-8 text"),
+        (b"[" * 100_000 + b"]" * 100_000, "test_instances.json: nested too deeply"),
     ],
 )
 def test_what_is_no_json_is_named_with_its_place(model, content, message):

@@ -39,6 +39,8 @@ def parse_module(path: Path) -> ast.Module:
         raise InputError(f"{at(path, error.lineno)}: {error.msg}", hint="correct the syntax") from None
     except ValueError as error:
         raise InputError(f"{path}: {error}", hint="save the file as UTF-8 text") from None
+    except (RecursionError, MemoryError):  # what Python itself says of such a file, whatever memory there is
+        raise InputError(f"{path}: nested too deeply for Python", hint="keep data out of code: in a file") from None
 
 
 def find_functions(path: Path) -> dict[str, int]:
