@@ -6,7 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +233,38 @@ def test_a_read_only_registry_says_so(tmp_path, registry):
         with pytest.raises(RegistryError, match="405") as caught:
             push(layout, make_image(layout, tmp_path, size=1000), registry, parse_address(f"{host}/income/rf:v1"))
         assert caught.value.hint is not None and "push to another" in caught.value.hint
+
+
+def test_a_web_server_is_no_registry(registry, tmp_path):
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "0" if self.command == "HEAD" else "2")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                self.wfile.write(b"hi")
+
+        do_HEAD = do_PUT = do_GET
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        address = parse_address(f"localhost:{server.server_port}/income/rf:v1")
+        layout = Layout(tmp_path / "a")
+        with pytest.raises(RegistryError, match="says of none"):
+            push(layout, make_image(layout, tmp_path, size=1000), registry, address)
+        with pytest.raises(RegistryError, match="no list of tags"):
+            list(registry.list_tags(address))
+        with pytest.raises(RegistryError, match="no manifest"):
+            registry.get_manifest(address)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.mark.skipif(shutil.which("skopeo") is None, reason="NOT TESTED: skopeo is not installed")

@@ -1,5 +1,6 @@
 """The command line. Importing it imports click and nothing heavier: every command is loaded when it is used."""
 
+import errno
 import signal
 import sys
 from importlib import import_module
@@ -119,6 +120,8 @@ def main(arguments: list[str] | None = None) -> None:
     except ModelyardError as error:
         code = _report(error)
     except OSError as error:
+        if not error.filename and error.errno in (errno.ENOSPC, errno.EDQUOT):  # writes do not say where
+            error.filename = "a disk that it writes to"
         if not error.filename:  # nothing that a person could mend: a bug
             raise
         is_misplaced = isinstance(error, IsADirectoryError | NotADirectoryError | FileExistsError)

@@ -150,9 +150,9 @@ def login_command(settings: Settings, host: str, username: str, password_stdin: 
 @pass_settings
 def logout_command(settings: Settings, host: str) -> None:
     """Forget the user and password of the registry HOST."""
-    from modelyard.engines.oci.credentials import remove_credential
+    from modelyard.commands.copying import log_out
 
-    known = remove_credential(host, settings.environ)
+    known = log_out(host, settings.environ)
     click.echo(f"logged out of {host}" if known else f"there was no login to {host}", err=True)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from modelyard.engines.oci.address import Address, parse_address
 from modelyard.engines.oci.connection import Connection
-from modelyard.engines.oci.credentials import Credential, find_credential, save_credential
+from modelyard.engines.oci.credentials import Credential, find_credential, remove_credential, save_credential
 from modelyard.engines.oci.layout import Layout
 from modelyard.engines.oci.places import Place, parse_place, put, take
 from modelyard.engines.oci.registry import Registry
@@ -120,6 +120,11 @@ def log_in(host: str, user: str, password: str, environ: Mapping[str, str], *, i
     finally:
         connection.close()
     return save_credential(address.host, credential, environ)
+
+
+def log_out(host: str, environ: Mapping[str, str]) -> bool:
+    """Forget the credential of a registry, however its host is written; False where there was none."""
+    return remove_credential(_registry_of(host).host, environ)
 
 
 def default_place(source: str) -> str:

@@ -1,3 +1,4 @@
+import errno
 import signal
 from importlib import import_module
 
@@ -101,6 +102,12 @@ def test_a_folder_in_a_file_s_place_is_said_to_be_one(modelyard, monkeypatch):
     done = modelyard("images")
     assert (done.code, done.err.partition("\n")[0]) == (1, "error: /data/requirements.txt: Is a directory")
     assert "hint:  a file is in a folder's place, or a folder in a file's" in done.err
+
+
+def test_a_full_disk_is_said_to_be_full(modelyard, monkeypatch):
+    fail_with(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))  # as a write has it, without a name
+    done = modelyard("images")
+    assert (done.code, done.err.partition("\n")[0]) == (1, "error: a disk that it writes to: No space left on device")
 
 
 def test_a_bug_is_not_hidden(monkeypatch):

@@ -67,6 +67,8 @@ def parse_address(text: str) -> Address:
             hint="write host/name:tag or host/name@sha256:<64 digits>, the name in small letters, digits and . _ - /",
         )
     host, name = match["host"] or DOCKER_HUB, match["name"]
+    if not match["host"] and re.fullmatch(r"(localhost|[^/]*\.[^/]*):[0-9]{1,5}", text):
+        raise InputError(f"{text!r} is a registry, and no image in it", hint=f"write {text}/name:tag")
     if host == DOCKER_HUB and "/" not in name:
         name = f"library/{name}"
     tag = match["tag"] or (None if match["digest"] else "latest")

@@ -144,11 +144,14 @@ class Connection:
             raise CutError(f"{answer.status_code} from {urlsplit(realm).netloc}")
         if answer.status_code != 200:
             raise refuse(address, answer, f"give a token for {address}")
-        said = answer.json()
-        token = said.get("token") or said.get("access_token")
+        try:
+            said = answer.json()
+            token, seconds = said.get("token") or said.get("access_token"), float(said.get("expires_in") or 60)
+        except (ValueError, RecursionError, AttributeError, TypeError):
+            token, seconds = None, 0.0
         if not token:
             raise RegistryError(f"{realm} gave no token for {address.host}", hint="is it the registry's token service?")
-        return self._keep(address.host, scopes, f"Bearer {token}", seconds=float(said.get("expires_in") or 60))
+        return self._keep(address.host, scopes, f"Bearer {token}", seconds=seconds)
 
     def _keep(self, host: str, scopes: tuple[str, ...], authorization: str, *, seconds: float) -> str:
         with self._lock:

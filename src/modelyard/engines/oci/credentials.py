@@ -110,10 +110,13 @@ def _read(path: Path) -> dict[str, Any]:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: no JSON ({error})", hint="mend it, or move it away and log in again") from None
     if not isinstance(config, dict):
         raise InputError(f"{path}: no JSON object", hint="mend it, or move it away and log in again")
+    for name in ("auths", "credHelpers"):
+        if not isinstance(config.get(name) or {}, dict):
+            raise InputError(f"{path}: its {name} are no JSON object", hint="mend it, or move it away and log in again")
     return config
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelyard.engines.oci.address import DIGEST
+from modelyard.engines.oci.documents import parse_document
 from modelyard.engines.oci.registry import INDEX, MANIFEST, Manifest
 from modelyard.errors import EngineError
 
@@ -117,14 +118,10 @@ class Layout:
     def index(self) -> list[dict[str, Any]]:
         """The descriptors of index.json, with their names in `annotations`."""
         try:
-            document = json.loads((self.root / "index.json").read_text(encoding="utf-8"))
-            return list(document["manifests"])
+            content = (self.root / "index.json").read_bytes()
         except FileNotFoundError:
             return []
-        except (ValueError, KeyError, TypeError):
-            raise EngineError(
-                f"{self.root}/index.json: no index of an OCI layout", hint="name another folder"
-            ) from None
+        return read_index(content, self.root / "index.json")
 
     def find(self, name: str) -> dict[str, Any] | None:
         """The descriptor of a name, or of a digest."""
@@ -245,6 +242,14 @@ class _Hashing:
 
     def flush(self) -> None:
         self._file.flush()
+
+
+def read_index(content: bytes, path: Path) -> list[dict[str, Any]]:
+    """The descriptors of an index.json; raise EngineError for what is none."""
+    try:
+        return list(parse_document(content, str(path))["manifests"])
+    except (EngineError, KeyError):
+        raise EngineError(f"{path}: no index of an OCI layout", hint="name another folder or file") from None
 
 
 def digest_bytes(content: bytes) -> str:

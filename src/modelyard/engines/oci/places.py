@@ -6,20 +6,24 @@ oci-archive:FILE     a tar of one
 docker-archive:FILE  what `docker save` writes and `docker load` reads
 """
 
+import fcntl
+import glob
 import gzip
 import io
 import json
+import lzma
 import os
 import shutil
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from modelyard.engines.oci.address import Address, parse_address
-from modelyard.engines.oci.layout import CONFIG, NAME, Descriptor, Layout
+from modelyard.engines.oci.layout import CONFIG, NAME, Descriptor, Layout, read_index
 from modelyard.engines.oci.registry import MANIFEST, Registry
 from modelyard.engines.oci.transfer import OnTransfer, Sent, pull, push
 from modelyard.errors import EngineError, InputError
@@ -139,8 +143,11 @@ def _opened_archive(place: Place) -> Iterator[tarfile.TarFile]:
             yield archive
     except FileNotFoundError:
         raise EngineError(f"{place.path}: there is no such file", hint="name another") from None
-    except tarfile.TarError as error:
-        raise EngineError(f"{place.path}: no tar archive: {error}", hint="name another file") from None
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, lzma.LZMAError, zlib.error) as error:
+        reason = str(error).partition("\n")[0]
+        raise EngineError(
+            f"{place.path}: no tar archive, or not all of one: {reason}", hint="write it again, or name another file"
+        ) from None
 
 
 def _member(archive: tarfile.TarFile, name: str, place: Place) -> IO[bytes]:
@@ -155,7 +162,7 @@ def _member(archive: tarfile.TarFile, name: str, place: Place) -> IO[bytes]:
 
 
 def _take_layout(archive: tarfile.TarFile, place: Place, layout: Layout) -> dict[str, Any]:
-    top = _choose(list(json.load(_member(archive, "index.json", place))["manifests"]), place)
+    top = _choose(read_index(_member(archive, "index.json", place).read(), place.path), place)
 
     def bring(descriptor: Mapping[str, Any]) -> None:
         digest = str(descriptor["digest"])
@@ -179,7 +186,7 @@ def _extract(file: IO[bytes], part: Path, digest: str) -> None:
 
 def _take_saved(archive: tarfile.TarFile, place: Place, layout: Layout) -> dict[str, Any]:
     """Make an image of what `docker save` wrote: its layers are compressed once."""
-    saved = json.load(_member(archive, "manifest.json", place))
+    saved = _read_saved(_member(archive, "manifest.json", place).read(), place)
     matches = [each for each in saved if place.name in (None, *(each.get("RepoTags") or ()))]
     if len(matches) != 1:
         known = ", ".join(tag for each in saved for tag in each.get("RepoTags") or ())
@@ -188,7 +195,7 @@ def _take_saved(archive: tarfile.TarFile, place: Place, layout: Layout) -> dict[
         )
     config = _member(archive, matches[0]["Config"], place).read()
     layers = []
-    for diff_id, name in zip(json.loads(config)["rootfs"]["diff_ids"], matches[0]["Layers"], strict=True):
+    for diff_id, name in zip(_diff_ids(config, place, matches[0]["Layers"]), matches[0]["Layers"], strict=True):
         with layout.scratch(diff_id) as part:
             with _member(archive, name, place) as file:
                 _write_uncompressed(file, part)
@@ -202,6 +209,28 @@ def _take_saved(archive: tarfile.TarFile, place: Place, layout: Layout) -> dict[
         "layers": layers,
     }
     return layout.write_json(document, MANIFEST)
+
+
+def _read_saved(content: bytes, place: Place) -> list[dict[str, Any]]:
+    """The images that a manifest.json of `docker save` names."""
+    try:
+        saved = [dict(each) for each in json.loads(content)]
+        if all(isinstance(each["Config"], str) and isinstance(each["Layers"], list) for each in saved):
+            return saved
+    except (ValueError, RecursionError, KeyError, TypeError):
+        pass
+    raise EngineError(f"{place.path}: its manifest.json is none of docker save's", hint="write the archive again")
+
+
+def _diff_ids(config: bytes, place: Place, layers: list[str]) -> list[str]:
+    """What the configuration of an image says of its layers."""
+    try:
+        found = [str(each) for each in json.loads(config)["rootfs"]["diff_ids"]]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        found = []
+    if len(found) != len(layers):
+        raise EngineError(f"{place.path}: its image has other layers than it says", hint="write the archive again")
+    return found
 
 
 def _write_uncompressed(file: IO[bytes], part: Path) -> None:
@@ -231,14 +260,25 @@ def _write_archive(layout: Layout, top: Descriptor, place: Place) -> None:
         files["manifest.json"] = json.dumps([saved], sort_keys=True).encode()
     files |= {_blob(digest): layout.path(digest) for digest in parts}
     place.path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(place.path)
     part = place.path.with_name(f".{place.path.name}.{os.getpid()}.part")
     try:
-        with tarfile.open(part, "w", format=tarfile.USTAR_FORMAT) as archive:
-            for name, content in sorted(files.items()):
-                _add(archive, name, content)
+        with part.open("wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+                for name, content in sorted(files.items()):
+                    _add(archive, name, content)
         part.replace(place.path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what kills have left of an archive; not what another process is at, and has locked."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def _blob(digest: str) -> str:

@@ -4,7 +4,6 @@ https://github.com/opencontainers/distribution-spec/blob/main/spec.md
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +14,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from modelyard.engines.oci.address import DIGEST, Address
 from modelyard.engines.oci.connection import Connection
+from modelyard.engines.oci.documents import parse_document
 from modelyard.engines.oci.refusals import CutError, RegistryError, attempts
+from modelyard.errors import EngineError
 
 if TYPE_CHECKING:
     from requests import Response
@@ -57,8 +58,7 @@ class Manifest:
     @cached_property
     def document(self) -> dict[str, Any]:
         """What it says."""
-        document: dict[str, Any] = json.loads(self.content)
-        return document
+        return parse_document(self.content, f"the manifest {self.digest[:19]}")
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,10 @@ class Registry:
         _check_digest(address, address.digest or answer.headers.get("Docker-Content-Digest"), manifest.digest)
         try:
             said = manifest.document.get("mediaType", media_type)
-        except (ValueError, AttributeError):
-            raise RegistryError(f"{address}: what was answered is no manifest", hint="is it a registry?") from None
+        except EngineError as error:
+            raise RegistryError(
+                f"{address}: what was answered is no manifest: {error.message}", hint="is it a registry?"
+            ) from None
         return replace(manifest, media_type=str(said))
 
     def find_manifest(self, address: Address) -> str | None:
@@ -92,6 +94,8 @@ class Registry:
         place = f"manifests/{address.tag or manifest.digest}"
         headers = {"Content-Type": manifest.media_type}
         answer = self._ask("PUT", address, place, headers=headers, body=manifest.content, writes=True)
+        if not {"Location", "Docker-Content-Digest"} & {name.title() for name in answer.headers}:
+            raise RegistryError(f"{address}: what was answered to its manifest says of none", hint="is it a registry?")
         _check_digest(address, answer.headers.get("Docker-Content-Digest"), manifest.digest)
         return manifest.digest
 
@@ -104,7 +108,7 @@ class Registry:
         place = "tags/list?n=1000"
         while place:
             answer = self._ask("GET", address, place)
-            yield from answer.json().get("tags") or ()
+            yield from _tags_of(answer)
             following = re.search(r"[?]([^>]*)>;\s*rel=\"?next", answer.headers.get("Link", ""))
             place = f"tags/list?{following[1]}" if following else ""
 
@@ -218,6 +222,13 @@ def _location(answer: "Response") -> str:
     if not location:
         raise RegistryError(f"{answer.url}: no Location for an upload", hint="is it a registry?")
     return urljoin(answer.url, location)
+
+
+def _tags_of(answer: "Response") -> list[str]:
+    try:
+        return [str(tag) for tag in answer.json()["tags"] or ()]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise RegistryError(f"{answer.url}: what was answered is no list of tags", hint="is it a registry?") from None
 
 
 def _check_digest(address: Address, expected: str | None, found: str) -> None:

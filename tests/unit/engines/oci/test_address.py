@@ -40,6 +40,8 @@ def test_what_is_left_out_is_filled_in_as_docker_does(text, expected):
         "-a",
         "a:-",
         "h.example:99999999/a",
+        "localhost:5000",
+        "h.example:443",
         "a\n",
     ],
 )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from modelyard.commands.copying import log_out
 from modelyard.engines.oci.credentials import Credential, find_credential, remove_credential, save_credential
 from modelyard.errors import EngineError, InputError
 
@@ -62,6 +63,19 @@ def test_a_broken_file_is_named(tmp_path, text):
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(InputError, match=r"config\.json: no JSON"):
         find_credential("r.example", "rf", {"DOCKER_CONFIG": str(tmp_path)})
+
+
+@pytest.mark.parametrize("name", ["auths", "credHelpers"])
+def test_a_table_that_is_none_is_named(tmp_path, name):
+    environ = keep(tmp_path / "config.json", **{name: ["r.example"]})
+    with pytest.raises(InputError, match=f"{name} are no JSON object"):
+        find_credential("r.example", "rf", environ)
+
+
+def test_a_registry_is_forgotten_as_it_was_written(tmp_path):
+    environ = keep(tmp_path / "config.json", auths={"r.example:5000": auth("a", "1")})
+    assert log_out("https://r.example:5000/", environ)
+    assert not log_out("r.example:5000", environ)
 
 
 def test_a_broken_entry_is_named_and_not_shown(tmp_path):
