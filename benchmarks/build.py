@@ -3,7 +3,11 @@
 Builds the predict image of finance_income_prediction/randomForest. "One container" is what s2i does: source and scripts
 go into a container of the same builder image, assemble installs everything, all of it is committed as one layer. With
 pip in a virtual environment, as the Python builder images of s2i do (the ratios are to this), and with uv as in ours.
-Upstream's s2i binary is measured as well where it is on PATH. Medians of three runs each, and one JSON line.
+Upstream's s2i binary is measured as well where it is on PATH. Cold builds, no change, one changed line and one more
+requirement are whole `modelyard build` processes, as users wait for them. Medians of three; of ten for no change and
+one line, beside `python -c pass` in the same run. One JSON line at the end.
+
+`python benchmarks/build.py [engine] quick` measures no change and one line alone.
 
 `python benchmarks/build.py [engine] trivial` measures `modelyard s2i build` as a whole process, with a builder image
 whose assemble copies one file: median of nine, beside `--version` (what any command takes to start) and pip's settings.
@@ -25,7 +29,7 @@ from tempfile import TemporaryDirectory
 
 from processes import run_benchmark, run_well
 
-from modelyard.context.build_context import BuildContext, load_context
+from modelyard.context.build_context import BuildContext
 from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
@@ -35,6 +39,8 @@ from modelyard.images.layer import pack, write_source_layer
 from modelyard.workspace import find_workspace
 
 RUNS = 3
+QUICK_RUNS = 10
+ROOT = Path(__file__).resolve().parents[1]
 MODEL = "projects/finance_income_prediction/randomForest"
 PIP_ASSEMBLE = """\
 #!/bin/bash
@@ -46,8 +52,11 @@ python3 -m venv "$APP_ROOT/.venv"
 REQUIREMENTS = "prettytable==3.{}.0"
 
 
+Note = Callable[[str, Callable[[], object]], None]
+
+
 class Bench:
-    """One staged context, in a namespace and with a download cache of its own."""
+    """A copy of the workspace and its staged context, in a namespace and with a download cache of its own."""
 
     def __init__(self, engine: str, folder: Path) -> None:
         self.name = f"bench-{secrets.token_hex(4)}"
@@ -57,14 +66,26 @@ class Bench:
         opened = open_engine(engine, self.environ)
         assert isinstance(opened, DockerEngine), f"{engine} is no engine of images"
         self.engine = opened
-        workspace = find_workspace(Path(__file__))
-        self.context = stage_model(workspace, workspace.model_directory(workspace.root / MODEL), "predict", folder)
+        self.folder = folder
+        self.root = folder / "workspace"
+        ignored = shutil.ignore_patterns(".git", ".venv", "models", "tests", ".*_cache")
+        shutil.copytree(ROOT, self.root, ignore=ignored)
+        self.predict = self.root / MODEL / "predict.py"
+        self.asked = self.root / MODEL / "requirements_predict.txt"
+        self.line, self.requirements = self.predict.read_text(), self.asked.read_text()
+        self.context = self.stage()
         self.builder = opened.builder(self.context)
-        self.requirements = (self.context.source / "requirements.txt").read_text()
 
-    def build(self, context: BuildContext, tag: str = "bench") -> None:
-        """Build as users do."""
-        self.engine.build(context, tag=tag)
+    def stage(self) -> BuildContext:
+        """The context of the workspace as it is."""
+        workspace = find_workspace(self.root)
+        context = self.folder / f"context-{secrets.token_hex(4)}"
+        return stage_model(workspace, workspace.model_directory(self.root / MODEL), "predict", context)
+
+    def build(self, tag: str = "bench") -> None:
+        """Build as users do: a whole process."""
+        command = [sys.executable, "-m", "modelyard", "build", MODEL, "--engine", self.engine.name, "--tag", tag]
+        run_well(command, environ=self.environ, cwd=self.root)
 
     def build_in_one(self, *, assemble: str | None = None) -> None:
         """Assemble in one container of the builder and commit: no layer and no download is used again."""
@@ -82,21 +103,18 @@ class Bench:
         command = ["s2i", "build", "--copy", str(self.context.source), self.builder, f"{self.name}/upstream"]
         run_well(command)
 
-    def change_line(self) -> BuildContext:
-        """The context with another comment in predict.py."""
-        predict = next(self.context.source.rglob("predict.py"))
-        predict.write_text(predict.read_text() + f"# {secrets.token_hex(4)}\n")
-        return load_context(self.context.root)
+    def change_line(self) -> None:
+        """Write another comment into predict.py."""
+        self.predict.write_text(f"{self.line}# {secrets.token_hex(4)}\n")
 
-    def change_requirement(self, minor: int) -> BuildContext:
-        """The context with another small requirement."""
-        (self.context.source / "requirements.txt").write_text(self.requirements + REQUIREMENTS.format(minor) + "\n")
-        return load_context(self.context.root)
+    def change_requirement(self, minor: int) -> None:
+        """Ask for another small requirement."""
+        self.asked.write_text(self.requirements + REQUIREMENTS.format(minor) + "\n")
 
     def reset(self) -> None:
-        """Take the changed requirement back."""
-        (self.context.source / "requirements.txt").write_text(self.requirements)
-        self.context = load_context(self.context.root)
+        """Take the changes back."""
+        self.predict.write_text(self.line)
+        self.asked.write_text(self.requirements)
 
     def clean(self) -> None:
         """Remove every image, and the download cache."""
@@ -120,8 +138,8 @@ def measure(action: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def run(bench: Bench) -> dict[str, float]:
-    """Measure everything; seconds, bytes and ratios by name."""
+def run(bench: Bench, measure_some: "Callable[[Bench, Note], None]") -> dict[str, float]:
+    """Seconds by name: the medians of what is noted."""
     times: dict[str, list[float]] = {}
 
     def note(name: str, action: Callable[[], object]) -> None:
@@ -129,10 +147,16 @@ def run(bench: Bench) -> dict[str, float]:
         print(f"  {name}: {times[name][-1]:.2f} s", file=sys.stderr)
 
     try:
-        measure_rounds(bench, note)
+        measure_some(bench, note)
     finally:
         medians = {name: statistics.median(values) for name, values in times.items()}
         show(medians)
+    return medians
+
+
+def measure_all(bench: Bench) -> dict[str, float]:
+    """Measure everything; seconds, bytes and ratios by name."""
+    medians = run(bench, measure_rounds)
     base = medians["one_container_pip"]
     ratios = {f"{name}_ratio": base / medians[name] for name in ("cold", "one_line", "one_requirement")}
     show(ratios)
@@ -147,7 +171,7 @@ def show(figures: dict[str, float]) -> None:
         print(f"{name:28} {value:10.2f}", flush=True)
 
 
-def measure_rounds(bench: Bench, note: Callable[[str, Callable[[], object]], None]) -> None:
+def measure_rounds(bench: Bench, note: Note) -> None:
     """Have every kind of build noted, round by round."""
     for number in range(RUNS):
         bench.reset()
@@ -156,12 +180,21 @@ def measure_rounds(bench: Bench, note: Callable[[str, Callable[[], object]], Non
         if shutil.which("s2i"):
             note("upstream_s2i", bench.build_with_upstream)
         bench.clean()
-        note("cold", lambda: bench.build(bench.context))
-        note("no_change", lambda: bench.build(bench.context))
-        changed = bench.change_line()
-        note("one_line", lambda changed=changed: bench.build(changed))
-        other = bench.change_requirement(15 + number)
-        note("one_requirement", lambda other=other: bench.build(other))
+        note("cold", bench.build)
+        bench.change_requirement(15 + number)
+        note("one_requirement", bench.build)
+    measure_quick(bench, note)
+
+
+def measure_quick(bench: Bench, note: Note) -> None:
+    """Have what is done all day noted, turn by turn with a process that does nothing."""
+    bench.reset()
+    bench.build()
+    for _ in range(QUICK_RUNS):
+        note("python", lambda: run_well([sys.executable, "-c", "pass"]))
+        note("no_change", bench.build)
+        bench.change_line()
+        note("one_line", bench.build)
 
 
 def measure_sizes(bench: Bench) -> dict[str, float]:
@@ -170,10 +203,11 @@ def measure_sizes(bench: Bench) -> dict[str, float]:
     bench.clean()
     client = bench.engine.client
     empty = client.api.df()["LayersSize"]
-    bench.build(bench.context, tag="model-0")
+    bench.build(tag="model-0")
     one = client.api.df()["LayersSize"] - empty
     for number in range(1, 10):
-        bench.build(bench.change_line(), tag=f"model-{number}")
+        bench.change_line()
+        bench.build(tag=f"model-{number}")
     ten = client.api.df()["LayersSize"] - empty
     with TemporaryDirectory() as folder:
         layer = write_source_layer(Path(folder, "layer.tar"), "/action", bench.context.source)
@@ -230,10 +264,11 @@ def main() -> None:
         show(figures)
         print(json.dumps({name: round(value, 3) for name, value in figures.items()}))
         return
+    engine = next((name for name in sys.argv[1:] if name != "quick"), "docker")
     with TemporaryDirectory(prefix="modelyard-bench-") as folder:
-        bench = Bench(sys.argv[1] if len(sys.argv) > 1 else "docker", Path(folder))
+        bench = Bench(engine, Path(folder))
         try:
-            figures = run(bench)
+            figures = run(bench, measure_quick) if "quick" in sys.argv[1:] else measure_all(bench)
         finally:
             bench.clean()
     print(json.dumps({name: round(value, 3) for name, value in figures.items()}))

@@ -1,6 +1,6 @@
 """The embedded engine's figures, measured on a copy of this workspace in a home of its own.
 
-    .venv/bin/python benchmarks/embedded.py [--rounds 5] [--json]
+    .venv/bin/python benchmarks/embedded.py [--rounds 10] [--json]
 
 - cli start: `modelyard --help`, and as a ratio to `python -c 'import click'`
 - cold: the first build of a model, its environment made (downloads come from uv's cache where they are there)
@@ -38,7 +38,7 @@ PORT = 5971
 def main() -> None:
     """Measure everything and print it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="modelyard-benchmark-") as folder:
@@ -61,13 +61,20 @@ class Bench:
 
     def measure_start(self) -> dict[str, float]:
         """The command line's own start."""
-        ours = self.median(lambda: self.modelyard("--help"), rounds=4 * self.rounds)
-        click = self.median(lambda: run([sys.executable, "-c", "import click"], self.environ), rounds=4 * self.rounds)
-        return {"cli start, ms": round(ours * 1000), "cli start / import click": round(ours / click, 2)}
+        ours = self.median(lambda: self.modelyard("--help"))
+        bare = self.median(self.start_python)
+        click = self.median(lambda: run([sys.executable, "-c", "import click"], self.environ))
+        return {
+            "python -c pass, ms": round(bare * 1000),
+            "cli start, ms": round(ours * 1000),
+            "cli start / python -c pass": round(ours / bare, 2),
+            "cli start / import click": round(ours / click, 2),
+        }
 
     def measure_builds(self) -> dict[str, float]:
         """Cold, unchanged, after a one-line change, and with an environment that is there."""
         cold = timed(lambda: self.build(FIRST))
+        bare = self.median(self.start_python)
         same = self.median(lambda: self.build(FIRST))
         changed = self.median(lambda: self.build(FIRST), before=lambda: self.change(FIRST))
         output = self.build(SECOND)
@@ -76,8 +83,11 @@ class Bench:
         second = self.median(lambda: self.build(SECOND), before=lambda: self.change(SECOND))
         return {
             "cold build, s": round(cold, 2),
+            "python -c pass, s": round(bare, 3),
             "no-change build, s": round(same, 3),
+            "no-change build / python -c pass": round(same / bare, 1),
             "one-line change, s": round(changed, 3),
+            "one-line change / python -c pass": round(changed / bare, 1),
             "one-line change / cold": round(changed / cold, 3),
             "equal requirements, s": round(second, 3),
         }
@@ -116,6 +126,10 @@ class Bench:
         finally:
             processes.run([MODELYARD, "stop", "benchmark"], environ=self.environ, cwd=self.workspace)
         return ready
+
+    def start_python(self) -> None:
+        """What any command of Python's takes."""
+        run([sys.executable, "-c", "pass"], self.environ)
 
     def build(self, model: Path) -> str:
         """Build the predict image; return what it printed."""
