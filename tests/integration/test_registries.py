@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
-from modelyard.commands.copying import copy_image, list_tags, log_in, open_layout
+from modelyard.commands.copying import Published, copy_image, list_tags, log_in, open_layout
 from modelyard.engines import open_engine
 from modelyard.engines.oci import registry as protocol
 from modelyard.engines.oci.address import Address, parse_address
 from modelyard.engines.oci.connection import Connection
 from modelyard.engines.oci.layout import CONFIG, Layout
+from modelyard.engines.oci.places import carry
 from modelyard.engines.oci.refusals import RegistryError
 from modelyard.engines.oci.registry import INDEX, MANIFEST, Registry
 from modelyard.engines.oci.transfer import pull, push
@@ -157,6 +158,28 @@ def test_an_index_is_copied_whole_or_by_platform(host, registry, tmp_path, envir
     assert caught.value.hint == "it has linux/amd64, linux/arm64"
 
 
+def test_an_image_of_another_platform_is_not_taken_for_it(host, registry, tmp_path, environ):
+    layout = open_layout(environ)
+    image = make_image(layout, tmp_path, size=1000)
+    push(layout, image, registry, parse_address(f"{host}/single/rf:v1"))
+
+    def copy(source: str, name: str, platform: str) -> Published:
+        options: dict[str, Any] = {"platforms": [platform], "on_transfer": lambda done, total: None}
+        return copy_image(source, f"oci:{tmp_path / 'out'}:{name}", tmp_path, environ, **options)
+
+    copied = copy(f"{host}/single/rf:v1", "x", "linux/amd64")
+    assert (copied.digest, copied.sent) == (image["digest"], None)
+    for source in (f"{host}/single/rf:v1", f"oci:{tmp_path / 'out'}:x"):
+        with pytest.raises(EngineError, match="has no image for linux/arm64") as caught:
+            copy(source, "y", "linux/arm64")
+        assert caught.value.hint == "it has linux/amd64"
+    manifests = [{**image, "platform": {"os": "linux", "architecture": arch}} for arch in ("amd64", "s390x")]
+    index = layout.write_json({"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}, INDEX)
+    there = Layout(tmp_path / "in")
+    there.tag(carry(layout, index, there), "all")
+    assert copy(f"oci:{tmp_path / 'in'}:all", "one", "linux/s390x").digest == image["digest"]
+
+
 def test_another_content_than_was_named_is_not_kept(host, registry, tmp_path):
     layout = Layout(tmp_path / "a")
     top = make_image(layout, tmp_path, size=1000)
@@ -204,6 +227,7 @@ class TestLogin:
         with pytest.raises(RegistryError, match="refused to log in") as caught:
             log_in(guarded, "me", "wrong-password", environ)
         assert "wrong-password" not in f"{caught.value}{caught.value.hint}"
+        assert caught.value.hint == "is the user's name right, and the password? it was not kept"
         assert not (tmp_path / "docker").exists()
 
     def test_logged_in_it_pushes(self, guarded, environ, tmp_path):

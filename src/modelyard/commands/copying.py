@@ -101,7 +101,8 @@ def copy_image(
         top = take(origin, layout, registry, platforms=platforms, on_transfer=on_transfer)
         mounts = [origin.name] if _are_of_one_registry(origin, place) and isinstance(origin, Address) else []
         done = put(layout, top, place, registry, mounts=mounts, on_transfer=on_transfer)
-    return Published(image=str(place), digest=done.digest, sent=done.sent)
+    sent = done.sent if isinstance(place, Address) else None  # what is written to this machine is not sent
+    return Published(image=str(place), digest=done.digest, sent=sent)
 
 
 def list_tags(name: str, environ: Mapping[str, str], *, insecure: bool = False) -> list[str]:

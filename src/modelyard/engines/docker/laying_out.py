@@ -35,7 +35,8 @@ def lay_out(
     keys = chain_keys([base, interpreter.version, stage.compiler], shelves)
     known = _find_layers(client, base, keys)
     new = shelves[len(known) :]
-    on_output(f"---> requirements: {len(shelves)} layers, {len(new)} of them new")
+    layers = "1 layer" if len(shelves) == 1 else f"{len(shelves)} layers"
+    on_output(f"---> requirements: {layers}, {len(new)} of them new")
     stage.compile(name for shelf in new for name in shelf.modules)
     modules = {name: _modules(distributions) for name, distributions in installed.items()}
     return Change(

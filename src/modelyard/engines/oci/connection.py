@@ -77,6 +77,15 @@ class Connection:
 
     def check_login(self, address: Address, credential: Credential) -> None:
         """Raise RegistryError where a registry does not take a credential."""
+        try:
+            self._try_login(address, credential)
+        except RegistryError as error:
+            if error.answered != 401:
+                raise
+            hint = "is the user's name right, and the password? it was not kept"
+            raise RegistryError(error.message, hint=hint, status=401) from error
+
+    def _try_login(self, address: Address, credential: Credential) -> None:
         url = f"{self.base(address)}/v2/"
         answer = self._send("GET", url, {})
         if answer.status_code == 401:

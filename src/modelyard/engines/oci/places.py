@@ -25,7 +25,7 @@ from typing import IO, Any
 from modelyard.engines.oci.address import Address, parse_address
 from modelyard.engines.oci.layout import CONFIG, NAME, Descriptor, Layout, read_index
 from modelyard.engines.oci.registry import MANIFEST, Registry
-from modelyard.engines.oci.transfer import OnTransfer, Sent, pull, push
+from modelyard.engines.oci.transfer import OnTransfer, Sent, pick, pull, push
 from modelyard.errors import EngineError, InputError
 from modelyard.images.layer import digest_file
 
@@ -71,6 +71,10 @@ def take(
     """Bring an image into a layout, and return its descriptor there."""
     if isinstance(place, Address):
         return pull(registry, place, layout, platforms=platforms, on_transfer=on_transfer)
+    return dict(pick(layout, _take_file(place, layout), platforms, str(place)))
+
+
+def _take_file(place: Place, layout: Layout) -> Descriptor:
     if place.kind == "oci":
         other = Layout(place.path)
         return carry(other, _choose(other.index, place), layout)

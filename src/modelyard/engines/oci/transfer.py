@@ -1,5 +1,6 @@
 """Copy images between layouts and registries: what is there is not sent again, blobs go side by side."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -106,6 +107,10 @@ def pull(
     """Get an image into a layout, of an index the given platforms alone (else all); return its descriptor."""
     manifest = registry.get_manifest(address)
     chosen = list(platforms)
+    if chosen and "manifests" not in manifest.document:
+        config, *_ = _blobs_of(manifest.document, address)
+        layout.fetch(config["digest"], lambda part: registry.download(address, config["digest"], config["size"], part))
+        _check_platform(layout, config, chosen, str(address))
     if "manifests" in manifest.document and len(chosen) == 1:
         manifest = registry.get_manifest(address.at(choose_platform(manifest, chosen[0], str(address))["digest"]))
     images = [manifest]
@@ -136,9 +141,30 @@ def pull(
     return layout.write(manifest.content, manifest.media_type)
 
 
+def pick(layout: Layout, top: Descriptor, platforms: Iterable[str], name: str) -> Descriptor:
+    """What a layout has as `top`, of an index the one platform that is asked for; EngineError where it is not there."""
+    manifest, wanted = layout.read_manifest(top), list(platforms)
+    if "manifests" in manifest.document:
+        found = [choose_platform(manifest, platform, name) for platform in wanted]
+        return found[0] if len(found) == 1 else top
+    if wanted:
+        _check_platform(layout, manifest.document["config"], wanted, name)
+    return top
+
+
 def choose_platform(index: Manifest, platform: str, name: str) -> Descriptor:
     """The image of an index for a platform; raise EngineError that names those there are."""
-    found = find_platforms(index.document["manifests"])
+    return _find_platform(find_platforms(index.document["manifests"]), platform, name)
+
+
+def _check_platform(layout: Layout, config: Descriptor, platforms: Iterable[str], name: str) -> None:
+    """Raise EngineError where a single image is for another platform than those."""
+    found = find_platforms([{**config, "platform": json.loads(layout.read(config["digest"]))}])
+    for platform in platforms:
+        _find_platform(found, platform, name)
+
+
+def _find_platform(found: Mapping[str, Descriptor], platform: str, name: str) -> Descriptor:
     matches = [each for key, each in found.items() if key == platform or key.startswith(f"{platform}/")]
     if not matches:
         raise EngineError(
