@@ -1,4 +1,4 @@
-"""How the pipeline says what it does, without knowing about terminals."""
+"""How a command says what it does, without knowing about terminals."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
