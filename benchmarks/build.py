@@ -33,7 +33,7 @@ from modelyard.context.build_context import BuildContext
 from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.docker import DockerEngine
-from modelyard.engines.docker.builder_image import run_build
+from modelyard.engines.docker.dockerfile import run_build
 from modelyard.engines.docker.one_container import build_in_one, plan_one
 from modelyard.images.layer import pack, write_source_layer
 from modelyard.workspace import find_workspace

@@ -16,8 +16,9 @@ import pytest
 
 from modelyard.context.staging import stage_model
 from modelyard.engines.docker import DockerEngine
-from modelyard.engines.docker.builder_image import find_image, run_build
 from modelyard.engines.docker.client import Client, open_client
+from modelyard.engines.docker.dockerfile import run_build
+from modelyard.engines.docker.pulling import find_image
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.errors import BuildError, InputError
 from modelyard.images.layer import pack

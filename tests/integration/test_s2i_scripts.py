@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from modelyard.engines.docker.builder_image import find_image, run_build
 from modelyard.engines.docker.client import Client, open_client
+from modelyard.engines.docker.dockerfile import run_build
+from modelyard.engines.docker.pulling import find_image
 from modelyard.errors import InputError
 from modelyard.images.layer import pack
 from modelyard.s2i.command import build_dockerfile, build_image, rebuild_config, run_result, show_usage

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.engines.docker import DockerEngine
-from modelyard.engines.docker.builder_image import ROLE_LABEL
 from modelyard.engines.docker.workshop import WORKSHOP
+from modelyard.images.builder import ROLE_LABEL
 from tests.conftest import REPOSITORY
 from tests.integration.test_engine_contract import is_running
 from tests.integration.tiny_workspace import Tiny, tiny_workspace

@@ -1,1 +1,1 @@
-"""What an OCI image is made of: layers, configuration, distributions, keys. It knows no engine."""
+"""What an image is made of: plans, layers, configuration and their keys; what is there already, an engine tells."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from modelyard.engines.docker.builder_image import find_image
 from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.pulling import find_image
 from modelyard.engines.docker.workshop import Workshop, open_workshop
 from modelyard.engines.protocols import OnOutput
 from modelyard.images.layer import copy_safely

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.engines.docker.builder_image import find_image, pull_image
 from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.pulling import find_image, pull_image
 from modelyard.engines.docker.workshop import Workshop
 from modelyard.engines.protocols import OnOutput, discard
 from modelyard.errors import EngineError, InputError

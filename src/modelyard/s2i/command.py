@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 
-from modelyard.engines.docker.builder_image import find_image
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import run_image
 from modelyard.engines.docker.profile import container_profile
+from modelyard.engines.docker.pulling import find_image
 from modelyard.engines.protocols import OnOutput
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, RunError

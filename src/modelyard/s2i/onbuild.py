@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from modelyard.engines.docker.builder_image import run_build
 from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.dockerfile import run_build
 from modelyard.engines.docker.upload import write_upload
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import InputError

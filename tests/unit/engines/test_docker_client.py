@@ -16,11 +16,11 @@ from modelyard.engines import Choice, choose_engine, open_engine
 from modelyard.engines.docker.client import explain_api_error, open_client
 from modelyard.engines.docker.containers import as_container
 from modelyard.engines.docker.images import as_image, parse_time
-from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.profile import PLACE, choose_network, container_profile
 from modelyard.engines.docker.sockets import Socket, find_answering, require_socket
 from modelyard.engines.docker.workshop import is_abandoned, make_name, split_lines
 from modelyard.errors import EngineError, InputError, PortTakenError
+from modelyard.images.namespace import Namespace
 from modelyard.network import NetworkProfile, make_network_profile
 
 

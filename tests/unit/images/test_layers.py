@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelyard.engines.docker.parent import describe_layers, describe_parent
 from modelyard.errors import EngineError, InputError
-from modelyard.images.archive import Change, describe_layers, image_id, make_config, stream_archive
+from modelyard.images.archive import stream_archive
+from modelyard.images.configuration import Change, image_id, make_config
 from modelyard.images.distributions import is_left_out
 from modelyard.images.instructions import format_instructions, quote_value
 from modelyard.images.layer import (
@@ -166,8 +168,8 @@ class TestImage:
         change = Change(
             layers=[("source", layer)], environment={"A": "2", "B": "3"}, labels={"x": "y"}, command=["run"]
         )
-        config = make_config(PARENT, HISTORY, change)
-        assert config == make_config(PARENT, [{**item, "Created": 99} for item in HISTORY], change)
+        config = make_config(describe_parent(PARENT, HISTORY), change)
+        assert config == make_config(describe_parent(PARENT, [{**item, "Created": 99} for item in HISTORY]), change)
         document = json.loads(config)
         assert document["config"] == {
             "Cmd": ["run"],
@@ -184,7 +186,7 @@ class TestImage:
 
     def test_archive_has_the_new_layer_alone_and_a_manifest_for_each_engine(self, tmp_path):
         layer = write_files_layer(tmp_path / "l.tar", {"/a/b": b"1" * 700}, executable="/x")
-        config = make_config(PARENT, HISTORY, Change(layers=[("source", layer)]))
+        config = make_config(describe_parent(PARENT, HISTORY), Change(layers=[("source", layer)]))
         data = b"".join(stream_archive(config, Change(layers=[("source", layer)])))
         with tarfile.open(fileobj=io.BytesIO(data)) as archive:
             contents = {member.name: archive.extractfile(member).read() for member in archive}
@@ -206,8 +208,8 @@ class TestImage:
         below = write_files_layer(tmp_path / "b.tar", {"/b": b"1"})
         whole = Change(layers=[("below", below), ("source", layer)])
         part = Change(known=[("below", below.digest)], layers=[("source", layer)])
-        config = make_config(PARENT, HISTORY, part)
-        assert config == make_config(PARENT, HISTORY, whole)
+        config = make_config(describe_parent(PARENT, HISTORY), part)
+        assert config == make_config(describe_parent(PARENT, HISTORY), whole)
         with tarfile.open(fileobj=io.BytesIO(b"".join(stream_archive(config, part)))) as archive:
             names = archive.getnames()
         assert f"blobs/sha256/{layer.digest[7:]}" in names

@@ -5,16 +5,18 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from modelyard.context.build_context import BuildContext
-from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, ensure_role, find_image
+from modelyard.engines.docker.builder_image import ensure_role
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.dependency_plan import SETUP_LABEL, DependencyPlan
 from modelyard.engines.docker.profile import ContainerProfile
-from modelyard.engines.docker.staging import ENVIRONMENTS
+from modelyard.engines.docker.pulling import find_image
 from modelyard.engines.docker.workshop import Folder, Workshop, copied, open_workshop
 from modelyard.engines.protocols import OnOutput
+from modelyard.images.builder import LIB, ROLE_LABEL, SCRIPTS
+from modelyard.images.dependencies import SETUP_LABEL, DependencyPlan
 from modelyard.images.distributions import is_left_out
 from modelyard.images.instructions import format_instructions
 from modelyard.images.layer import Layer, pack, write_layer
+from modelyard.images.staging import ENVIRONMENTS
 from modelyard.machine.failure import explain_build_failure
 from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE
 

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
-from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.docker.sockets import ENGINES, Socket, find_answering, require_socket
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError, InputError, ModelyardError, PortTakenError
+from modelyard.images.namespace import Namespace
 from modelyard.machine.home import Home
 
 _TRIES = 10

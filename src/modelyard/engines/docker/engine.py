@@ -7,18 +7,11 @@ from dataclasses import replace
 from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
 from modelyard.engines.delegation import DelegatingEngine
-from modelyard.engines.docker.application import ApplicationPlan, application_labels, make_application
-from modelyard.engines.docker.builder_image import (
-    BASE_IMAGE,
-    ensure_base,
-    ensure_platform,
-    ensure_role,
-    plan_builder,
-)
+from modelyard.engines.docker.application import make_application
+from modelyard.engines.docker.builder_image import ensure_platform, ensure_role
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import SHM_SIZE, DockerContainers
-from modelyard.engines.docker.dependencies import make_dependencies
-from modelyard.engines.docker.dependency_plan import DependencyPlan
+from modelyard.engines.docker.dependencies import find_dependencies, make_dependencies
 from modelyard.engines.docker.images import DockerImages
 from modelyard.engines.docker.interpreter import find_interpreter
 from modelyard.engines.docker.measuring import measure_image
@@ -26,12 +19,16 @@ from modelyard.engines.docker.one_container import build_in_one, builds_in_one, 
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.pruning import prune
 from modelyard.engines.docker.publishing import push_image
+from modelyard.engines.docker.pulling import ensure_base
 from modelyard.engines.docker.sockets import Socket, require_socket
 from modelyard.engines.oci.address import Address
 from modelyard.engines.oci.credentials import Credential
 from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
 from modelyard.engines.reference import normalise_tag
+from modelyard.images.application import ApplicationPlan, application_labels
 from modelyard.images.bill import Bill
+from modelyard.images.builder import BASE_IMAGE, plan_builder
+from modelyard.images.dependencies import DependencyPlan
 from modelyard.network import find_deciding_settings, read_network_profile
 
 
@@ -138,7 +135,7 @@ class DockerEngine(DelegatingEngine):
 
     def _dependencies(self, plan: DependencyPlan, on_output: OnOutput) -> str:
         with self.client.lock(f"dependencies-{plan.key}", on_output):
-            found = plan.find(self.client)
+            found = find_dependencies(self.client, plan)
             if found is not None:
                 on_output(f"---> requirements: equal ones are installed in {plan.tag}, reused")
                 return found

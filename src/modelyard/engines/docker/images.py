@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from modelyard.engines.docker.application import IMAGE_LABEL, KIND_LABEL, NAME_LABEL
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.namespace import Namespace
 from modelyard.engines.protocols import Image
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError, InputError
+from modelyard.images.application import IMAGE_LABEL, KIND_LABEL, NAME_LABEL
+from modelyard.images.namespace import Namespace
 from modelyard.runtime.nearest import describe_choices
 from modelyard.workspace import Kind
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.staging import ENVIRONMENTS
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.protocols import Image
 from modelyard.errors import EngineError
 from modelyard.images.bill import Bill, LayerSize, bill_packages, is_record
+from modelyard.images.staging import ENVIRONMENTS
 
 _UNTITLED = "(a layer without a title)"
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.engines.docker.builder_image import BUILDER_LABEL, ROLE_LABEL
 from modelyard.engines.docker.client import Client
 from modelyard.errors import EngineError
+from modelyard.images.builder import BUILDER_LABEL, ROLE_LABEL
 
 _ROLES = ("builder", "toolbox", "platform")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelyard.context.build_context import BuildContext, digest_parts
-from modelyard.engines.docker.application import own_scripts
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.protocols import OnOutput
+from modelyard.images.application import own_scripts
 from modelyard.images.instructions import format_instructions
 from modelyard.images.layer import UID
 from modelyard.machine.failure import explain_build_failure

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from modelyard.engines.docker.application import IMAGE_LABEL
-from modelyard.engines.docker.builder_image import ROLE_LABEL
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.containers import CONTAINER_LABEL
 from modelyard.engines.docker.dependencies import remove_abandoned
-from modelyard.engines.docker.dependency_plan import KEY_LABEL, SETUP_LABEL
 from modelyard.engines.docker.old_builders import remove_old_builders
 from modelyard.engines.docker.workshop import WORKSHOP, is_abandoned, remove_container
 from modelyard.engines.protocols import Pruned
+from modelyard.images.application import IMAGE_LABEL
+from modelyard.images.builder import ROLE_LABEL
+from modelyard.images.dependencies import KEY_LABEL, SETUP_LABEL
 from modelyard.machine.home import Home
 from modelyard.runtime import scratch
 

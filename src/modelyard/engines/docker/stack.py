@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.parent import describe_parent
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.errors import EngineError
-from modelyard.images.archive import Change, image_id, make_config, stream_archive
+from modelyard.images.archive import stream_archive
+from modelyard.images.configuration import Change, image_id, make_config
 from modelyard.images.instructions import format_instructions
 
 
@@ -41,7 +43,7 @@ def _inspect(client: Client, image: str) -> Mapping[str, Any]:
 def _load(client: Client, below: Mapping[str, Any], change: Change) -> str:
     with client.talking(f"add {change.title}"):
         history: Sequence[Mapping[str, Any]] = client.api.history(below["Id"])
-        config = make_config(below, history, change)
+        config = make_config(describe_parent(below, history), change)
         for event in client.api.load_image(stream_archive(config, change), quiet=True):
             if "error" in event:
                 raise EngineError(f"the engine could not load {change.title}: {event['error']}")

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelyard.context.build_context import BuildContext
-from modelyard.engines.docker.interpreter import Interpreter
-from modelyard.engines.protocols import OnOutput
 from modelyard.errors import BuildError, InputError
+from modelyard.images.interpreter import Interpreter
 from modelyard.images.layer import Layer, write_files_layer
 from modelyard.images.shelves import Shelf
 from modelyard.machine.failure import explain_build_failure
 from modelyard.machine.home import Home
 from modelyard.machine.lib import digest_runtime, install_runtime
+from modelyard.machine.output import OnOutput
 from modelyard.machine.process import inherit, run_command
 from modelyard.machine.uv import find_uv
 from modelyard.runtime.assembling.pythons import TARGET, find_python, is_version, read_full_version

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from modelyard.context.build_context import BuildContext, digest_parts
-from modelyard.engines.docker.builder_image import LIB, ROLE_LABEL, SCRIPTS, BuilderPlan, Platform, find_image
-from modelyard.engines.docker.client import Client
-from modelyard.engines.docker.namespace import Namespace
+from modelyard.images.builder import LIB, ROLE_LABEL, SCRIPTS, BuilderPlan, Platform
+from modelyard.images.namespace import Namespace
 from modelyard.images.shelves import FORMAT
 from modelyard.machine.lib import RECIPE
 from modelyard.runtime.application import DEFAULT_ENVIRONMENT
@@ -52,11 +51,6 @@ class DependencyPlan:
         script = (self.context.source / "setup.sh").read_bytes()
         key = digest_parts([self._script, script, *map(str.encode, [self.platform.key, *self._arguments])])
         return self.namespace.reference(f"modelyard/setup:{key[:20]}")
-
-    def find(self, client: Client) -> str | None:
-        """The id of the image, if it is there."""
-        found = find_image(client, self.tag)
-        return None if found is None else str(found["Id"])
 
     def label(self, modules: Mapping[str, frozenset[str]]) -> dict[str, str]:
         """The labels of the image; `modules` are the top-level modules that each environment lets Python import."""

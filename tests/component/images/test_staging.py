@@ -10,12 +10,12 @@ import pytest
 
 from modelyard.context.build_context import BuildContext
 from modelyard.context.staging import stage_model
-from modelyard.engines.docker.interpreter import Interpreter
-from modelyard.engines.docker.staging import NeedsContainerError, Stage, open_stage
 from modelyard.engines.protocols import discard
 from modelyard.errors import BuildError, EngineError
 from modelyard.images.distributions import find_stray, read_distributions
+from modelyard.images.interpreter import Interpreter
 from modelyard.images.shelves import arrange
+from modelyard.images.staging import NeedsContainerError, Stage, open_stage
 from tests.component.requirements.wheels import make_wheel
 
 MODEL = "projects/demo/m"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelyard.engines.docker.interpreter import Interpreter
+from modelyard.images.interpreter import Interpreter
 
 
 def interpreter(machine: str, libc: str) -> Interpreter:
