@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from processes import run_benchmark, run_well, start, stopping
 from torch_serve import MODEL, ROOT, make_environment, modelyard
 
-from modelyard.runtime.daemon.cores import library_variables
+from modelyard.runtime.cores import library_variables
 
 TRAIN = """
 import json, resource, sys, time

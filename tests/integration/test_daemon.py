@@ -610,7 +610,7 @@ def test_no_process_outlives_a_killed_supervisor(start_pair: StartDaemon) -> Non
 
 def test_a_gateway_that_is_killed_comes_back(start_pair: StartDaemon) -> None:
     daemon = start_pair().wait_ready()
-    gateway = next(pid for pid in daemon.children() if "gunicorn" in command_of(pid))
+    gateway = next(pid for pid in daemon.children() if "modelyard.runtime.gateway" in command_of(pid))
     os.kill(gateway, signal.SIGKILL)
     wait_until(lambda: "the gateway ended: killed by SIGKILL" in daemon.log)
     wait_until(lambda: daemon.post("echo", 1) == (200, 1))
@@ -622,7 +622,7 @@ def test_a_gateway_that_has_served_and_cannot_start_for_a_while_ends_no_daemon(s
     application = daemon.root / APPLICATION_FILE
     text = application.read_text()
     application.write_text("{")
-    os.kill(next(pid for pid in daemon.children() if "gunicorn" in command_of(pid)), signal.SIGKILL)
+    os.kill(next(pid for pid in daemon.children() if "modelyard.runtime.gateway" in command_of(pid)), signal.SIGKILL)
     wait_until(lambda: "the gateway ended: exit code" in daemon.log)
     application.write_text(text)
     wait_until(lambda: daemon.post("echo", 1) == (200, 1))

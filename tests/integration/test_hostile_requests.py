@@ -61,7 +61,7 @@ def read_peak(daemon: Daemon) -> int:
     peaks = [0]
     for pid in daemon.children():
         folder = Path(f"/proc/{pid}")
-        if b"gunicorn" in (folder / "cmdline").read_bytes():
+        if b"modelyard.runtime.gateway\0" in (folder / "cmdline").read_bytes():
             found = re.search(r"VmHWM:\s+(\d+) kB", (folder / "status").read_text())
             peaks.append(int(found[1]) * 1024 if found else 0)
     return max(peaks)

@@ -91,8 +91,9 @@ def test_a_gateway_that_starts_while_the_tokens_are_broken_keeps_those_that_were
     tokens.write_text("echo=second\n")
     wait_until(lambda: ask(daemon, "/echo", token="second") == 200)
     tokens.write_text("second\n")
-    gunicorn = [pid for pid in daemon.children() if b"gunicorn" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    os.kill(max(gunicorn), signal.SIGKILL)
+    name = b"modelyard.runtime.gateway\0"
+    gateways = [pid for pid in daemon.children() if name in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(max(gateways), signal.SIGKILL)
     wait_until(lambda: f"stay in force: {tokens}:1: no '='" in daemon.log)
     assert [ask(daemon, "/echo", token=token) for token in ("first", "second", None)] == [401, 200, 401]
     tokens.unlink()

@@ -1,1 +1,1 @@
-"""What runs inside an image: standard library only, except the gateway, which has Flask in its own environment."""
+"""What runs inside an image: here what several processes agree on, by the standard library; then a room a process."""

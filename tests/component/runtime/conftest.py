@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from modelyard.runtime.daemon.channels import CLOCK
 from modelyard.runtime.gateway.client import WorkerClient
-from modelyard.runtime.worker.worker import ALARM
 
 LIBRARY = Path(__file__).parents[3] / "src"
 
@@ -33,7 +33,7 @@ class RunningWorker:
         self.control.settimeout(10)
         self._news = self.control.makefile("rb")
         with control, tempfile.TemporaryFile() as clock, self.output.open("wb") as output:
-            clock.truncate(ALARM.size)
+            clock.truncate(CLOCK.size)
             python = settings.get("python", sys.executable)
             full = {
                 "model": "m",

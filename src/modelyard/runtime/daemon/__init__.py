@@ -1,1 +1,1 @@
-"""What supervisor, gateway and workers agree on: wire, files, settings. No process of its own."""
+"""What supervisor, gateway and workers agree on: wire, files, settings. What one of them alone needs is not here."""

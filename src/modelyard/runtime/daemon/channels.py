@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from json import JSONDecoder
 from os import O_CLOEXEC, O_NONBLOCK, O_RDONLY, fsencode, fstat, read
 from pathlib import Path
+from signal import SIGUSR2
 from typing import Any
 
 from modelyard.runtime.primitives import Struct, close, open_file
@@ -19,6 +20,9 @@ from modelyard.runtime.primitives import Struct, close, open_file
 Check = Callable[[Any], bool]
 Form = Mapping[str, Check]
 CLOCK = Struct("dd")
+"""The file in which a worker shows when its running call has to end, and how many seconds it may take: 0 for none."""
+DUMP_SIGNAL = SIGUSR2
+"""What has a worker print where it is."""
 _MOST_SECONDS = 1e9
 _MOST_COUNTED = float(1 << 53)
 _MOST_NUMBER = 1 << 64

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
-from modelyard.runtime.daemon.cores import count_cores
+from modelyard.runtime.cores import count_cores
 from modelyard.runtime.errors import InputError
 
 Number = TypeVar("Number", int, float)

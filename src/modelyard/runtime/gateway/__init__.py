@@ -1,1 +1,1 @@
-"""The daemon's HTTP side: a Flask app under gunicorn. It never imports a model's code."""
+"""The daemon's HTTP side: Flask under gunicorn, which nothing else imports. A model's code is never here."""

@@ -1,4 +1,4 @@
-"""gunicorn's configuration, started by the supervisor: `gunicorn --config python:modelyard.runtime.gateway.conf`."""
+"""gunicorn's configuration, for `python -m modelyard.runtime.gateway`, which the supervisor starts."""
 
 import math
 import os
@@ -6,7 +6,7 @@ import signal
 import threading
 from typing import Any
 
-from modelyard.runtime.daemon.cores import count_cores
+from modelyard.runtime.cores import count_cores
 from modelyard.runtime.daemon.families import end_family
 from modelyard.runtime.daemon.memory import settle_memory
 from modelyard.runtime.daemon.settings import load_settings

@@ -1,1 +1,1 @@
-"""The daemon's first process, which starts and watches the others. It imports none of them."""
+"""The daemon's first process, which starts and watches the others. What these do is not here: it imports none."""

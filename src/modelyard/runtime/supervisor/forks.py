@@ -18,8 +18,9 @@ from typing import Any
 
 from modelyard.runtime.daemon.channels import NonsenseError, parse_fork_news
 from modelyard.runtime.daemon.families import MARK, is_parent
-from modelyard.runtime.daemon.lines import LineBuffer, read_lines, unfollow
-from modelyard.runtime.supervisor.processes import NEVER, Process, Site
+from modelyard.runtime.daemon.site import Site
+from modelyard.runtime.supervisor.lines import LineBuffer, read_lines, unfollow
+from modelyard.runtime.supervisor.processes import NEVER, Process
 
 log = logging.getLogger(__name__)
 

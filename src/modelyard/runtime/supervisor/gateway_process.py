@@ -11,7 +11,8 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
-from modelyard.runtime.supervisor.processes import NEVER, STEADY, Process, Site
+from modelyard.runtime.daemon.site import Site
+from modelyard.runtime.supervisor.processes import NEVER, STEADY, Process
 
 # By these the gateway's own programs would listen elsewhere, run another number of processes or say too much, against
 # the daemon's settings. They still reach the models' workers.
@@ -58,7 +59,7 @@ class GatewayProcess(Process):
         )
         try:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "gunicorn", "--config", "python:modelyard.runtime.gateway.conf"],
+                [sys.executable, "-m", "modelyard.runtime.gateway"],
                 stdin=subprocess.DEVNULL,
                 cwd=self._site.run_dir,
                 env=environ,

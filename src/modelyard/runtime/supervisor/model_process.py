@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import IO, Any
 
 from modelyard.runtime.application import Model
-from modelyard.runtime.daemon.channels import CLOCK, NonsenseError, parse_news, read_clock
+from modelyard.runtime.daemon.channels import CLOCK, DUMP_SIGNAL, NonsenseError, parse_news, read_clock
 from modelyard.runtime.daemon.families import MARK, end_family, read_work
-from modelyard.runtime.daemon.lines import MAX_LINE, LineBuffer, read_lines, unfollow
 from modelyard.runtime.daemon.logs import fields
 from modelyard.runtime.daemon.memory import read_resident_bytes, reserve_disk
 from modelyard.runtime.daemon.seldon_metrics import metrics_path
+from modelyard.runtime.daemon.site import Site
 from modelyard.runtime.daemon.status import ModelStatus
 from modelyard.runtime.daemon.taken import own_socket
 from modelyard.runtime.routes import Route
 from modelyard.runtime.supervisor.forks import ForkServer
-from modelyard.runtime.supervisor.processes import NEVER, Child, Process, Site, describe_exit
-from modelyard.runtime.worker.worker import DUMP_SIGNAL
+from modelyard.runtime.supervisor.lines import MAX_LINE, LineBuffer, read_lines, unfollow
+from modelyard.runtime.supervisor.processes import NEVER, Child, Process, describe_exit
 
 log = logging.getLogger(__name__)
 

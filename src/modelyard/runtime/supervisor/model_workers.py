@@ -16,14 +16,16 @@ from typing import Any
 from modelyard.runtime.application import Model
 from modelyard.runtime.daemon.logs import fields
 from modelyard.runtime.daemon.memory import read_resident_bytes
-from modelyard.runtime.daemon.orders import Deed, Reply
+from modelyard.runtime.daemon.orders import Deed
 from modelyard.runtime.daemon.settings import count_workers
+from modelyard.runtime.daemon.site import Site
 from modelyard.runtime.daemon.stamps import take_stamp
 from modelyard.runtime.daemon.status import ModelStatus, socket_path
 from modelyard.runtime.routes import Route
+from modelyard.runtime.supervisor.ear import Reply
 from modelyard.runtime.supervisor.forks import ForkServer
 from modelyard.runtime.supervisor.model_process import ModelProcess
-from modelyard.runtime.supervisor.processes import NEVER, Site
+from modelyard.runtime.supervisor.processes import NEVER
 
 log = logging.getLogger(__name__)
 

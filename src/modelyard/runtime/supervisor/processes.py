@@ -1,46 +1,11 @@
-"""The daemon's child processes: what every one of them is given, and when it is started again."""
+"""The daemon's child processes: how they end, and when they are started again."""
 
-import os
-import secrets
 import signal
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
-from modelyard.runtime.daemon.settings import Settings
-
-LIBRARY = Path(__file__).parents[3]
 NEVER = float("inf")
 STEADY = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """Where a daemon runs: the application, its environments, its run directory, its variables."""
-
-    root: Path
-    run_dir: Path
-    environments: Path
-    settings: Settings
-    environ: Mapping[str, str]
-    clan: str = field(default_factory=lambda: secrets.token_hex(8))
-    """What the marks of all workers of this daemon begin with (see modelyard.runtime.daemon.families)."""
-
-    def make_mark(self, number: int) -> str:
-        """The mark of the worker that is started as this one's number; all are of one length."""
-        return f"{self.clan}-{number:08d}"
-
-    def python(self, environment: str) -> Path:
-        """The interpreter of one environment."""
-        return self.environments / environment / "bin" / "python"
-
-    def child_environ(self, **values: str) -> dict[str, str]:
-        """The variables of a child: ours, the import path of this package, and `values`."""
-        path = os.pathsep.join(dict.fromkeys([str(LIBRARY), *_split_path(self.environ.get("PYTHONPATH"))]))
-        # PYTHONSAFEPATH: what the application's files are called must not matter to ours.
-        return {**self.environ, "PYTHONPATH": path, "PYTHONSAFEPATH": "1", "PYTHONUNBUFFERED": "1", **values}
 
 
 class Child(Protocol):
@@ -111,7 +76,3 @@ def describe_exit(code: int) -> str:
         return f"killed by SIGBUS: {SHORT_OF_SHARED_MEMORY}"
     names = {number.value: number.name for number in signal.Signals}
     return f"killed by {names.get(-code, f'signal {-code}')}"
-
-
-def _split_path(path: str | None) -> list[str]:
-    return [entry for entry in (path or "").split(os.pathsep) if entry]

@@ -28,25 +28,25 @@ from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.application import Application, load_application, load_routes
-from modelyard.runtime.daemon.cores import count_cores, library_variables
+from modelyard.runtime.cores import count_cores, library_variables
 from modelyard.runtime.daemon.families import adopt_orphans, end_family
 from modelyard.runtime.daemon.logs import configure_logging
-from modelyard.runtime.daemon.orders import Orders, Reply
 from modelyard.runtime.daemon.settings import Settings, count_workers, find_unknown_routes, load_settings
+from modelyard.runtime.daemon.site import Site, check_environments, find_environments_folder
 from modelyard.runtime.daemon.stamps import take_stamp
 from modelyard.runtime.daemon.status import STATUS_FILE, ModelStatus, socket_path, write_status
 from modelyard.runtime.daemon.tokens import keep_tokens, load_tokens
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.nearest import describe_choices
+from modelyard.runtime.supervisor.ear import Orders, Reply
 from modelyard.runtime.supervisor.forks import ForkServer
 from modelyard.runtime.supervisor.gateway_process import GatewayProcess
 from modelyard.runtime.supervisor.model_process import ModelProcess
 from modelyard.runtime.supervisor.model_workers import ModelWorkers
-from modelyard.runtime.supervisor.processes import NEVER, Process, Site, describe_exit
+from modelyard.runtime.supervisor.processes import NEVER, Process, describe_exit
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ENVIRONMENTS = "/opt/modelyard/environments"
 _MOUNT_FOR_TMP = (
     "a read-only container needs a mount at /tmp (--tmpfs /tmp; in Kubernetes an emptyDir), "
     "or MODELYARD_RUN_DIR with a folder that can be written"
@@ -85,7 +85,7 @@ def main(environ: Mapping[str, str]) -> int:
             site = Site(
                 root=root,
                 run_dir=run_dir,
-                environments=Path(environ.get("MODELYARD_ENVIRONMENTS") or DEFAULT_ENVIRONMENTS).absolute(),
+                environments=find_environments_folder(environ),
                 settings=settings,
                 environ={**environ, **library_variables(environ, workers=count_all_workers(settings, application))},
             )
@@ -350,17 +350,6 @@ def find_shared_environments(settings: Settings, application: Application) -> se
     if settings.preload == "0" or sys.platform != "linux" or Path("/dev/nvidia0").exists():
         return set()
     return {name for name, count in workers.items() if count > 1 or settings.preload == "always"}
-
-
-def check_environments(site: Site, application: Application) -> None:
-    """Raise InputError where the image lacks an environment that a model is to run in."""
-    for model in application.models:
-        if not site.python(model.environment).exists():
-            raise InputError(
-                f"{model.name} needs the environment {model.environment!r}, but there is no "
-                f"{site.python(model.environment)}",
-                hint="assemble the image again, or set MODELYARD_ENVIRONMENTS to the folder that holds it",
-            )
 
 
 def _make_run_dir() -> Path:

@@ -1,1 +1,1 @@
-"""Training, the process of a train image. Nothing of serving is here."""
+"""Training, the process of a train image. What serves, or is shared with what serves, is not here."""

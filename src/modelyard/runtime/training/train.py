@@ -18,7 +18,7 @@ from typing import Any
 
 from modelyard.runtime.beside import prefer_modules_beside
 from modelyard.runtime.calling import take_message
-from modelyard.runtime.daemon.cores import library_variables
+from modelyard.runtime.cores import library_variables
 from modelyard.runtime.errors import InputError, ModelyardError
 from modelyard.runtime.failures import format_trace
 from modelyard.runtime.message import Message

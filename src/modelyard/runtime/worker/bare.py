@@ -27,15 +27,14 @@ def main(environ: Mapping[str, str]) -> int:
     """Call the functions of every model; return the exit code."""
     from modelyard.runtime.application import load_application, load_routes
     from modelyard.runtime.daemon.settings import load_settings
+    from modelyard.runtime.daemon.site import Site, check_environments, find_environments_folder
     from modelyard.runtime.errors import ModelyardError
-    from modelyard.runtime.supervisor.processes import Site
-    from modelyard.runtime.supervisor.supervisor import DEFAULT_ENVIRONMENTS, check_environments
 
     root = Path.cwd()
     try:
         application = load_application(root, environ)
         routes = {route.name: route for route in load_routes(environ)}
-        environments = Path(environ.get("MODELYARD_ENVIRONMENTS") or DEFAULT_ENVIRONMENTS).absolute()
+        environments = find_environments_folder(environ)
         site = Site(
             root=root, run_dir=root, environments=environments, settings=load_settings(environ), environ=environ
         )

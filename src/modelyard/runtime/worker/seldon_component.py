@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from modelyard.runtime.daemon.seldon_metrics import SeldonMetrics
 from modelyard.runtime.message import Message
 from modelyard.runtime.primitives import load_json
 from modelyard.runtime.worker.seldon_messages import (
@@ -30,6 +29,7 @@ from modelyard.runtime.worker.seldon_messages import (
     take_array,
     take_features,
 )
+from modelyard.runtime.worker.seldon_metrics import SeldonMetrics
 
 _ABSENT = object()
 _METRIC_TYPES = ("COUNTER", "GAUGE", "TIMER")

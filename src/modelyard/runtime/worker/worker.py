@@ -14,11 +14,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from signal import SIGUSR2
 from typing import Any
 
 from modelyard.runtime.beside import prefer_modules_beside
 from modelyard.runtime.calling import take_message
+from modelyard.runtime.daemon.channels import DUMP_SIGNAL
 from modelyard.runtime.daemon.counters import WorkerCounts, counts_path
 from modelyard.runtime.daemon.families import end_with_parent
 from modelyard.runtime.daemon.memory import settle_memory
@@ -33,17 +33,13 @@ from modelyard.runtime.primitives import (
     SIG_UNBLOCK,
     SIGTERM,
     Socket,
-    Struct,
     abspath,
-    close,
     dump_json,
-    end_process,
     end_process_after,
     ensure_streams,
     fsdecode,
     getpid,
     load_json,
-    mmap,
     monotonic,
     pthread_sigmask,
     rename,
@@ -54,14 +50,13 @@ from modelyard.runtime.primitives import (
 )
 from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
 from modelyard.runtime.worker.batching import UnsafeError, learn
+from modelyard.runtime.worker.clock import Clock
 from modelyard.runtime.worker.inbox import Inbox, Job
 from modelyard.runtime.worker.modules import list_modules
 from modelyard.runtime.worker.serving import Route, Server
 
 Function = Callable[[Message], Any]
 LOAD_FAILED = 3
-DUMP_SIGNAL = SIGUSR2
-ALARM = Struct("dd")
 _LAST_WORDS = 2.0
 _FILE_EVENTS = {"open": 0, "os.rename": 1}
 """Audit events of files that are read or written, each with which argument is the path."""
@@ -172,7 +167,8 @@ def publish_metrics(functions: Mapping[str, Function], path: Path) -> None:
     component = sys.modules.get("modelyard.runtime.worker.seldon_component")  # imported where there is a class
     for route, function in functions.items():
         if component is not None and isinstance(function, component.Component):
-            from modelyard.runtime.daemon.seldon_metrics import describe_unit, metrics_path
+            from modelyard.runtime.daemon.seldon_metrics import metrics_path
+            from modelyard.runtime.worker.seldon_metrics import describe_unit
 
             labels = {"route": route, **describe_unit(os.environ)}
             function.metrics.publish(metrics_path(path, getpid(), route), labels)
@@ -283,34 +279,6 @@ def report(control: socket.socket, **news: Any) -> None:
     """Tell the supervisor; one that has gone is no error."""
     with suppress(OSError):
         control.sendall(dump_json(news).encode() + b"\n")
-
-
-class Clock:
-    """Shows the supervisor when the running call has to end, and how long it may take: two doubles in a shared file.
-
-    Both are 0 while there is none.
-
-    Only the supervisor can end an endless loop in C code, which lets no thread of this process run.
-    """
-
-    def __init__(self, fd: int) -> None:
-        self._memory = mmap(fd, ALARM.size)
-        self._pid = getpid()
-        close(fd)
-
-    @contextmanager
-    def running(self, seconds: float) -> Iterator[None]:
-        """Show while inside that it may take `seconds` from now on.
-
-        A process that the model has forked ends here: it must not answer as well.
-        """
-        ALARM.pack_into(self._memory, 0, monotonic() + seconds, seconds)
-        try:
-            yield
-        finally:
-            if getpid() != self._pid:
-                end_process(0)
-            ALARM.pack_into(self._memory, 0, 0.0, 0.0)
 
 
 def _settle_in(settings: Mapping[str, Any], root: Path) -> None:

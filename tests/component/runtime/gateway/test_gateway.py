@@ -14,11 +14,11 @@ from flask.testing import FlaskClient
 
 from modelyard.runtime.application import Application, Model
 from modelyard.runtime.daemon.settings import PerRoute, Settings
+from modelyard.runtime.daemon.site import Site
 from modelyard.runtime.daemon.status import ModelStatus, write_status
 from modelyard.runtime.daemon.taken import Taken
 from modelyard.runtime.gateway.app import create_app
 from modelyard.runtime.supervisor.gateway_process import GatewayProcess
-from modelyard.runtime.supervisor.processes import Site
 from modelyard.runtime.supervisor.supervisor import bind
 from modelyard.runtime.worker.worker import listen
 

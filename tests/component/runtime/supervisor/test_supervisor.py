@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelyard.runtime.daemon.settings import Settings
-from modelyard.runtime.supervisor.processes import LIBRARY
+from modelyard.runtime.daemon.site import LIBRARY
 from modelyard.runtime.supervisor.supervisor import ListenError, bind
 
 

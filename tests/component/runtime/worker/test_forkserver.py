@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from modelyard.runtime.supervisor.processes import LIBRARY
+from modelyard.runtime.daemon.site import LIBRARY
 from modelyard.runtime.worker.modules import list_modules
 
 

@@ -448,14 +448,9 @@ def test_it_serves_under_other_pythons(start_worker: Any, version: str) -> None:
     assert ask(running.client, "double", b'{"instances": [[5]]}') == (200, b'{"doubled":[10]}')
     assert ask(running.client, "version") == (200, f"[{version.replace('.', ',')}]".encode())
     assert ask(running.client, "double", b"{")[0] == 400
-    for module in (
-        "worker.forkserver",
-        "worker.bare",
-        "worker.seldon",
-        "worker.seldon_component",
-        "daemon.seldon_metrics",
-    ):
-        code = f"import modelyard.runtime.{module}"
+    room = Path(worker.__file__).parent
+    for module in sorted(path.stem for path in room.glob("*.py") if path.stem != "__main__"):
+        code = f"import modelyard.runtime.worker.{module}"
         environ = {**os.environ, "PYTHONPATH": str(Path(worker.__file__).parents[3])}
         subprocess.run([python, "-c", code], env=environ, check=True)
 

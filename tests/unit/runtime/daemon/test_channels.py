@@ -27,10 +27,10 @@ from modelyard.runtime.daemon.channels import (
     read_shared,
 )
 from modelyard.runtime.daemon.counters import read_doubles
-from modelyard.runtime.daemon.lines import LineBuffer
 from modelyard.runtime.daemon.status import STATUS_FILE, ModelStatus, read_status
 from modelyard.runtime.daemon.taken import read_taken
 from modelyard.runtime.daemon.wire import FrameReader, WireError
+from modelyard.runtime.supervisor.lines import LineBuffer
 
 MESSAGES = int(os.environ.get("FUZZ_MESSAGES", "100000"))
 READY = {

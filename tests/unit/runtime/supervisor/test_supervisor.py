@@ -11,12 +11,13 @@ import pytest
 
 from modelyard.runtime.application import Application, Model
 from modelyard.runtime.daemon import settings as settings_module
-from modelyard.runtime.daemon.lines import LineBuffer
 from modelyard.runtime.daemon.logs import JSONFormatter, TextFormatter, fields
 from modelyard.runtime.daemon.settings import Settings, count_workers, load_settings
+from modelyard.runtime.daemon.site import LIBRARY, Site
 from modelyard.runtime.daemon.status import ModelStatus, read_status, write_status
 from modelyard.runtime.errors import InputError
-from modelyard.runtime.supervisor.processes import LIBRARY, Process, Site, describe_exit
+from modelyard.runtime.supervisor.lines import LineBuffer
+from modelyard.runtime.supervisor.processes import Process, describe_exit
 from modelyard.runtime.supervisor.supervisor import ListenError, bind, find_shared_environments, open_run_dir
 
 

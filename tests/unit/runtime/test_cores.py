@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.runtime.daemon import cores as cores_module
-from modelyard.runtime.daemon.cores import library_variables, read_quota
+from modelyard.runtime import cores as cores_module
+from modelyard.runtime.cores import library_variables, read_quota
 
 
 @pytest.fixture(autouse=True)
