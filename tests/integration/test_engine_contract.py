@@ -14,7 +14,7 @@ from collections.abc import Callable
 import pytest
 
 from modelyard.commands.sizing import build_within
-from modelyard.engines.protocols import ContainerSpec, Mount, discard
+from modelyard.engines.protocols import ContainerSpec, Mount, PublishedPort, discard
 from modelyard.errors import BuildError, EngineError, InputError, PortTakenError
 from modelyard.images.bill import NO_PACKAGE
 from modelyard.runtime.scratch import PREFIX, scratch_folder
@@ -239,7 +239,7 @@ class TestServing:
     def test_served_container_answers_is_listed_and_stops(self, engine, stage_script):
         image = engine.build(stage_script(SERVE), tag="demo")
         port = free_port()
-        container = engine.serve(ContainerSpec("demo", name="web"), port=port)
+        container = engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=port)))
         assert (container.status, container.host, container.port) == ("running", "127.0.0.1", port)
         wait_for(lambda: answers(port))
         (listed,) = engine.containers()
@@ -253,7 +253,7 @@ class TestServing:
 
     def test_stubborn_container_is_killed_with_all_its_processes(self, engine, stage_script):
         engine.build(stage_script("trap '' TERM\nsleep 61 & echo up; while true; do sleep 1; done"), tag="demo")
-        engine.serve(ContainerSpec("demo", name="web"), port=free_port())
+        engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=free_port())))
         wait_for(lambda: list(engine.logs("web")))
         began = time.monotonic()
         assert engine.stop("web", grace=0.2).exit_code == 137
@@ -262,7 +262,7 @@ class TestServing:
     def test_stop_gives_a_container_the_time_that_its_daemon_takes(self, engine, stage_script):
         engine.build(stage_script("trap '' TERM\necho up; while true; do sleep 1; done"), tag="demo")
         half_a_second = {"STOP_TIMEOUT": "-4.5"}
-        engine.serve(ContainerSpec("demo", name="web", environment=half_a_second), port=0)
+        engine.start(ContainerSpec("demo", name="web", environment=half_a_second, published=PublishedPort(port=0)))
         wait_for(lambda: list(engine.logs("web")))
         began = time.monotonic()
         assert engine.stop("web").exit_code == 137
@@ -276,16 +276,16 @@ class TestServing:
 
     def test_logs_follow_until_the_end(self, engine, stage_script):
         engine.build(stage_script("for i in 1 2 3; do echo $i; sleep 0.1; done; exit 3"), tag="demo")
-        engine.serve(ContainerSpec("demo", name="web"), port=free_port())
+        engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=free_port())))
         assert list(engine.logs("web", follow=True)) == ["1", "2", "3"]
         assert engine.container("web").exit_code == 3
 
     def test_port_that_a_container_has_is_named(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
         port = free_port()
-        engine.serve(ContainerSpec("demo", name="web"), port=port)
+        engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=port)))
         with pytest.raises(PortTakenError, match=rf"port {port} on 127.0.0.1 is taken by container web"):
-            engine.serve(ContainerSpec("demo", name="other"), port=port)
+            engine.start(ContainerSpec("demo", name="other", published=PublishedPort(port=port)))
         assert [item.name for item in engine.containers(all=True)] == ["web"]
 
     def test_port_that_another_process_has_is_an_error(self, engine, stage_script):
@@ -294,13 +294,13 @@ class TestServing:
             taken.bind(("127.0.0.1", 0))
             taken.listen()
             with pytest.raises(PortTakenError, match="is taken"):
-                engine.serve(ContainerSpec("demo", name="web"), port=taken.getsockname()[1])
+                engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=taken.getsockname()[1])))
         assert engine.containers(all=True) == ()
 
     def test_port_is_checked_without_a_start_as_if_a_container_had_ended(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
         port = free_port()
-        engine.serve(ContainerSpec("demo", name="web"), port=port)
+        engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=port)))
         engine.check_port("127.0.0.1", port, leaving="web")
         with pytest.raises(PortTakenError, match=rf"port {port} on 127.0.0.1 is taken by container web"):
             engine.check_port("127.0.0.1", port)
@@ -314,25 +314,26 @@ class TestServing:
 
     def test_port_zero_publishes_a_free_one(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
-        container = engine.serve(ContainerSpec("demo", name="web"), port=0)
+        container = engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=0)))
         assert container.port
         wait_for(lambda: answers(container.port))
 
     def test_name_of_a_running_container_is_taken_that_of_an_ended_one_is_free(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
-        first = engine.serve(ContainerSpec("demo", name="web"), port=0)
+        first = engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=0)))
         with pytest.raises(EngineError, match=rf"a container web runs already at 127.0.0.1:{first.port}"):
-            engine.serve(ContainerSpec("demo", name="web"), port=0)
+            engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=0)))
         engine.stop("web")
-        assert engine.serve(ContainerSpec("demo", name="web"), port=0).id != first.id
+        assert engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=0))).id != first.id
         assert len(engine.containers(all=True)) == 1
 
     def test_container_outlives_who_started_it(self, engine, engine_name, stage_script, environ):
         engine.build(stage_script(SERVE), tag="demo")
         code = (
             "import os, sys; from modelyard.engines import open_engine; "
-            "from modelyard.engines.protocols import ContainerSpec; "
-            "open_engine(sys.argv[1], os.environ).serve(ContainerSpec('demo', name='web'), port=0)"
+            "from modelyard.engines.protocols import ContainerSpec, PublishedPort; "
+            "spec = ContainerSpec('demo', name='web', published=PublishedPort(port=0)); "
+            "open_engine(sys.argv[1], os.environ).start(spec)"
         )
         subprocess.run([sys.executable, "-c", code, engine_name], env=environ, check=True, timeout=20)
         wait_for(lambda: list(engine.logs("web")))
@@ -341,9 +342,39 @@ class TestServing:
 
     def test_unknown_container_lists_those_there_are(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
-        engine.serve(ContainerSpec("demo", name="web"), port=0)
+        engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=0)))
         with pytest.raises(EngineError, match=r"there is no container 'wbe' \(containers: web\)"):
             engine.stop("wbe")
+
+
+class TestJobs:
+    """What runs in the background and answers nobody."""
+
+    def test_container_without_a_port_runs_on_and_its_end_is_kept(self, engine, stage_script, tmp_path):
+        image = engine.build(stage_script("echo ${HOST-none} ${PORT-none} $NAME; touch models/go; exit 3"), tag="demo")
+        mounts = [Mount(source=tmp_path, target="models")]
+        started = engine.start(ContainerSpec("demo", name="job", environment={"NAME": "one"}, mounts=mounts))
+        assert (started.name, started.image, started.host, started.port) == ("job", image.id, None, None)
+        assert list(engine.logs("job", follow=True)) == ["none none one"]
+        wait_for(lambda: engine.container("job").status == "exited")
+        assert engine.container("job").exit_code == 3
+        assert (tmp_path / "go").exists()
+
+    def test_jobs_of_one_image_run_beside_each_other_under_names_of_their_own(self, engine, stage_script):
+        engine.build(stage_script("trap 'echo saved; exit 0' TERM\necho up; sleep 60 & wait"), tag="demo")
+        jobs = [engine.start(ContainerSpec("demo")) for _ in range(2)]
+        assert len({job.name for job in jobs}) == 2
+        assert {item.id for item in engine.containers()} == {job.id for job in jobs}
+        for job in jobs:
+            wait_for(lambda job=job: list(engine.logs(job.name)))
+            assert engine.stop(job.name).exit_code == 0
+            assert list(engine.logs(job.name)) == ["up", "saved"]
+
+    def test_name_of_a_running_job_is_taken(self, engine, stage_script):
+        engine.build(stage_script("sleep 60 & wait"), tag="demo")
+        engine.start(ContainerSpec("demo", name="job"))
+        with pytest.raises(EngineError, match=r"a container job runs already\n"):
+            engine.start(ContainerSpec("demo", name="job"))
 
 
 class TestStore:
@@ -385,7 +416,7 @@ class TestStore:
     def test_image_in_use_is_not_removed(self, engine, stage_script):
         engine.build(stage_script(SERVE), tag="demo")
         engine.build(stage_script(SERVE), tag="other")
-        engine.serve(ContainerSpec("demo", name="web"), port=0)
+        engine.start(ContainerSpec("demo", name="web", published=PublishedPort(port=0)))
         assert engine.remove("other").tags == ("demo:latest",)
         with pytest.raises(EngineError, match="in use by container web"):
             engine.remove("demo")

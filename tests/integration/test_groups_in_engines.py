@@ -13,7 +13,7 @@ from modelyard.codegen.combined import generate
 from modelyard.codegen.tree import write_tree
 from modelyard.context.build_context import BuildContext
 from modelyard.context.staging import stage_combined
-from modelyard.engines.protocols import ContainerSpec
+from modelyard.engines.protocols import ContainerSpec, PublishedPort
 from modelyard.errors import BuildError
 
 pytestmark = pytest.mark.integration
@@ -66,7 +66,7 @@ def test_two_versions_of_one_package_answer_from_one_image(engine, stage):
     context = stage()
     engine.build(context, tag="mix", on_output=lines.append)
     assert "---> requirements: install projects/mix/all/environments/six-1.16.0.txt" in lines
-    port = engine.serve(ContainerSpec("mix", name="mix"), port=0).port
+    port = engine.start(ContainerSpec("mix", name="mix", published=PublishedPort(port=0))).port
     assert [ask(port, route)["six"] for route in ("fresh", "other", "stale")] == ["1.17.0", "1.17.0", "1.16.0"]
     assert engine.build(context, tag="again").reused
 

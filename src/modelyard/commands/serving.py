@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from modelyard.commands.building import BuildRequest, build_image, describe_buil
 from modelyard.commands.endpoint import Endpoint, choose_loopback
 from modelyard.commands.reporter import OnOutput, Reporter
 from modelyard.commands.subject import choose_container_name, models_of
-from modelyard.engines.protocols import Container, ContainerSpec, Engine, Image, Mount
+from modelyard.engines.protocols import Container, ContainerSpec, Engine, Image, Mount, PublishedPort
 from modelyard.errors import InputError, RunError
 from modelyard.runtime.application import check_default_route, load_routes
 from modelyard.runtime.daemon.settings import load_settings
@@ -69,7 +69,7 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
         with reporter.step(f"stopping the {name} that runs"):
             engine.stop(name)
     with reporter.step(f"starting {name} on {request.endpoint}") as step:
-        container = engine.serve(spec, host=request.host, port=request.port)
+        container = engine.start(replace(spec, published=PublishedPort(port=request.port, host=request.host)))
         try:
             _wait_until_ready(request, engine, reporter, step.output)
         except BaseException:

@@ -17,8 +17,8 @@ class Containers(Protocol):
     def run(self, spec: ContainerSpec, *, on_output: OnOutput) -> int:
         """Run in the foreground; return the exit code."""
 
-    def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
-        """Start in the background, published."""
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start in the background."""
 
     def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
         """The port to publish, or PortTakenError; the container of the name `leaving` counts as ended."""
@@ -56,9 +56,9 @@ class DelegatingEngine:
         """See ContainerRunner."""
         return self._containers.run(spec, on_output=on_output)
 
-    def serve(self, spec: ContainerSpec, *, host: str = "127.0.0.1", port: int = 5111) -> Container:
+    def start(self, spec: ContainerSpec) -> Container:
         """See ContainerRunner."""
-        return self._containers.serve(spec, host=host, port=port)
+        return self._containers.start(spec)
 
     def check_port(self, host: str, port: int, *, leaving: str | None = None) -> None:
         """See ContainerRunner."""

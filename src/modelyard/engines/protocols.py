@@ -70,6 +70,14 @@ class Mount:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class PublishedPort:
+    """Where a container answers on this machine; 0 stands for any free port."""
+
+    port: int = 5111
+    host: str = "127.0.0.1"
+
+
 @dataclass(frozen=True)
 class ContainerSpec:
     """What a container is made of; `image` is a tag, an id or the start of an id."""
@@ -80,6 +88,8 @@ class ContainerSpec:
     """None: one made of the image's own name."""
     environment: Mapping[str, str] = field(default_factory=dict)
     mounts: Sequence[Mount] = ()
+    published: PublishedPort | None = None
+    """None for what answers nobody: a training, a job."""
 
     def __post_init__(self) -> None:
         if self.name is not None:
@@ -121,15 +131,15 @@ class ContainerRunner(Protocol):
         What interrupts the caller (Ctrl-C) stops the container.
         """
 
-    def serve(self, spec: ContainerSpec, *, host: str = "127.0.0.1", port: int = 5111) -> Container:
-        """Start in the background, published at host:port, and return at once; it outlives the caller.
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start in the background, published where the spec says so, and return at once; it outlives the caller.
 
         An ended container of the same name is replaced. Raises PortTakenError, and EngineError where a container of
         that name runs.
         """
 
     def check_port(self, host: str, port: int, *, leaving: str | None = None) -> None:
-        """Raise PortTakenError where `serve` would, were the container of the name `leaving` not running."""
+        """Raise PortTakenError where `start` would, were the container of the name `leaving` not running."""
 
     def containers(self, *, all: bool = False) -> tuple[Container, ...]:
         """The running containers, newest first; with `all` also those that ended."""

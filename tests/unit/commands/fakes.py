@@ -84,12 +84,13 @@ class FakeEngine:
         self.spec = spec
         return self.train(spec.mounts[0].source.parent, spec.environment, on_output)
 
-    def serve(self, spec: ContainerSpec, *, host: str = "127.0.0.1", port: int = 5111) -> Container:
+    def start(self, spec: ContainerSpec) -> Container:
         """Remember a container."""
         assert spec.name
+        assert spec.published
         self.calls.append(f"serve {spec.name}")
         self.spec = spec
-        container = make_container(spec.name, image=spec.image, host=host, port=port)
+        container = make_container(spec.name, image=spec.image, host=spec.published.host, port=spec.published.port)
         if self.exits_with is not None:
             container = replace(container, status="exited", exit_code=self.exits_with)
         self.serving[spec.name] = container

@@ -32,15 +32,15 @@ class DockerContainers:
 
     def run(self, spec: ContainerSpec, *, on_output: OnOutput) -> int:
         """Run in the foreground and remove the container."""
-        return _run_to_the_end(self.client, self._create(spec), on_output)
+        return _run_to_the_end(self.client, self._create(self._claim_port(spec)), on_output)
 
-    def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
-        """Start in the background, published."""
-        port = self.check_port(host, port)
-        listens = {"HOST": "0.0.0.0", "PORT": PORT.removesuffix("/tcp")}
-        container = self._create(replace(spec, environment={**listens, **spec.environment}), ports={PORT: (host, port)})
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start in the background."""
+        spec = self._claim_port(spec)
+        container = self._create(spec)
+        where = f" on {spec.published.host}:{spec.published.port}" if spec.published else ""
         try:
-            with self.client.talking(f"start the container on {host}:{port}"):
+            with self.client.talking(f"start the container{where}"):
                 self.client.api.start(container)
         except BaseException:
             remove_container(self.client, container)
@@ -50,6 +50,12 @@ class DockerContainers:
     def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
         """The port to publish, a free one for 0 where the engine is on this machine."""
         return claim_port(host, port, self.all(), leaving=leaving, is_local=self.client.is_local)
+
+    def _claim_port(self, spec: ContainerSpec) -> ContainerSpec:
+        if spec.published is None:
+            return spec
+        port = self.check_port(spec.published.host, spec.published.port)
+        return replace(spec, published=replace(spec.published, port=port))
 
     def all(self) -> tuple[Container, ...]:
         """Every container, newest first."""
@@ -80,26 +86,26 @@ class DockerContainers:
             self.client.api.stop(container.id, timeout=max(1, round(grace)))
         return self.find(container.id)
 
-    def _create(self, spec: ContainerSpec, *, ports: Mapping[str, tuple[str, int]] = {}) -> str:
+    def _create(self, spec: ContainerSpec) -> str:
         image = DockerImages(self.client).find(spec.image)
         prefix = as_container_name(image.name)
-        name = spec.name or (prefix if ports else f"{prefix}-{secrets.token_hex(3)}")
+        name = spec.name or (prefix if spec.published else f"{prefix}-{secrets.token_hex(3)}")
         self._free_name(name)
         try:
-            return self._create_named(name, image, spec, ports=ports, init=True)
+            return self._create_named(name, image, spec, init=True)
         except EngineError as error:
             if "container-init" not in error.message:
                 raise
-            return self._create_named(name, image, spec, ports=ports, init=False)
+            return self._create_named(name, image, spec, init=False)
 
-    def _create_named(
-        self, name: str, image: Image, spec: ContainerSpec, *, ports: Mapping[str, tuple[str, int]], init: bool
-    ) -> str:
+    def _create_named(self, name: str, image: Image, spec: ContainerSpec, *, init: bool) -> str:
         """Create it; `init` puts a process before the main one, which signals would not end if it were the first.
 
         Podman has none on some machines.
         """
         root = image.environment.get("APP_ROOT", "")
+        published = spec.published
+        listens = {"HOST": "0.0.0.0", "PORT": PORT.removesuffix("/tcp")} if published else {}
         options: dict[str, Any] = (
             {"device_requests": _all_gpus()} if image.labels.get("io.modelyard.variant") == "cuda" else {}
         )
@@ -107,7 +113,7 @@ class DockerContainers:
             api = self.client.api
             host_config = api.create_host_config(
                 binds=[_bind(mount, root) for mount in spec.mounts],
-                port_bindings=dict(ports),
+                port_bindings={PORT: (published.host, published.port)} if published else {},
                 cap_drop=["ALL"],
                 security_opt=["no-new-privileges"],
                 init=init,
@@ -118,8 +124,8 @@ class DockerContainers:
                 api.create_container(
                     image.id,
                     name=self.client.namespace.container(name),
-                    environment=dict(spec.environment),
-                    ports=["5000"] if ports else [],
+                    environment={**listens, **spec.environment},
+                    ports=["5000"] if published else [],
                     user=self._user(spec.mounts),
                     host_config=host_config,
                     labels={**self.client.namespace.labels, CONTAINER_LABEL: name},

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from modelyard.engines.local import monitor
 from modelyard.engines.local.images import LocalImages
 from modelyard.engines.local.processes import is_running, start_time
 from modelyard.engines.ports import claim_port
-from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput
+from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput, PublishedPort
 from modelyard.errors import EngineError, InputError
 from modelyard.machine.home import Home, read_record, remove_tree, write_record
 from modelyard.machine.process import inherit, signal_group
@@ -39,7 +39,7 @@ class LocalContainers:
 
     def run(self, spec: ContainerSpec, *, on_output: OnOutput) -> int:
         """Run in the foreground and remove the container."""
-        container = self._start(spec)
+        container = self.start(spec)
         try:
             for line in self.logs(container.id, follow=True):
                 on_output(line)
@@ -52,10 +52,6 @@ class LocalContainers:
         if ended.exit_code is None:
             raise EngineError(f"container {container.name} is gone, and its exit code with it", hint="run it again")
         return ended.exit_code
-
-    def serve(self, spec: ContainerSpec, *, host: str, port: int) -> Container:
-        """Start in the background, published."""
-        return self._start(spec, host=host, port=port)
 
     def check_port(self, host: str, port: int, *, leaving: str | None = None) -> int:
         """The port to publish, a free one for 0."""
@@ -119,16 +115,16 @@ class LocalContainers:
         """Remove what is left of an ended container."""
         remove_tree(self.home.containers / container.id)
 
-    def _start(self, spec: ContainerSpec, *, host: str | None = None, port: int | None = None) -> Container:
+    def start(self, spec: ContainerSpec) -> Container:
+        """Start in the background."""
         with self.home.lock("store", shared=True), self.home.lock("containers"):
             image = LocalImages(self.home).find(spec.image)
             id = secrets.token_hex(6)
             name = spec.name or (
-                as_container_name(image.name) if port is not None else f"{as_container_name(image.name)}-{id[:6]}"
+                as_container_name(image.name) if spec.published else f"{as_container_name(image.name)}-{id[:6]}"
             )
             self._free_name(name)
-            if host is not None and port is not None:
-                port = self.check_port(host, port)
+            published = self._claim_port(spec.published)
             folder = self.home.containers / id
             try:
                 self._make_folder(folder, image, spec.mounts)
@@ -136,11 +132,11 @@ class LocalContainers:
                     "schema": 1,
                     "name": name,
                     "image": image.id,
-                    "host": host,
-                    "port": port,
+                    "host": published.host if published else None,
+                    "port": published.port if published else None,
                     "created": datetime.now(UTC).isoformat(),
                 }
-                variables = self._variables(id, image, spec.environment, host, port)
+                variables = self._variables(id, image, spec.environment, published)
                 self._launch(folder, image, variables)
                 pid, watcher = read_pids(folder)
                 processes = {"pid": pid, "started": start_time(pid), "monitor": [watcher, start_time(watcher)]}
@@ -149,6 +145,11 @@ class LocalContainers:
                 self._abandon(folder)
                 raise
         return self.find(id)
+
+    def _claim_port(self, published: PublishedPort | None) -> PublishedPort | None:
+        if published is None:
+            return None
+        return replace(published, port=self.check_port(published.host, published.port))
 
     def _make_folder(self, folder: Path, image: Image, mounts: Sequence[Mount]) -> None:
         source = self.home.images / image.id / "app"
@@ -166,19 +167,19 @@ class LocalContainers:
             target.symlink_to(mount.source.absolute())
 
     def _variables(
-        self, id: str, image: Image, environment: Mapping[str, str], host: str | None, port: int | None
+        self, id: str, image: Image, environment: Mapping[str, str], published: PublishedPort | None
     ) -> dict[str, str]:
         folder = self.home.containers / id
         base = self.home.images / image.id
         network = {key: self.environ[key] for key in (*PROXIES, *CERTIFICATES) if key in self.environ}
-        published = {} if host is None else {"HOST": host, "PORT": str(port)}
+        listens = {"HOST": published.host, "PORT": str(published.port)} if published else {}
         sockets = folder / "run"
         places = {"MODELYARD_RUN_DIR": str(sockets)} if len(str(sockets)) <= _SOCKET_ROOM else {}
         return {
             **inherit(self.environ),
             **network,
             **image.environment,
-            **published,
+            **listens,
             "MODELYARD_RUN_ID": id,
             **environment,
             **places,
