@@ -37,6 +37,7 @@ def run_command(
 
     TARGET is a folder below the application root, such as models.
     """
+    from modelyard.engines.parts import require_runner
     from modelyard.engines.protocols import ContainerSpec, Mount
 
     mounts = []
@@ -47,7 +48,7 @@ def run_command(
             raise InputError(f"-v {volume!r} is not FOLDER:TARGET[:ro]", hint="for example -v ./models:models:ro")
         mounts.append(Mount(source=settings.path(source), target=target, read_only=mode == "ro"))
     spec = ContainerSpec(image, name=name, environment=parse_variables(variables), mounts=mounts)
-    return settings.open_engine(engine).run(spec, on_output=click.echo)
+    return require_runner(settings.open_engine(engine)).run(spec, on_output=click.echo)
 
 
 @click.command("ps")
@@ -57,7 +58,9 @@ def run_command(
 @pass_settings
 def ps_command(settings: Settings, show_all: bool, engine: str | None, as_json: bool) -> None:
     """List containers, newest first."""
-    containers = settings.open_engine(engine, quiet=as_json).containers(all=show_all)
+    from modelyard.engines.parts import require_runner
+
+    containers = require_runner(settings.open_engine(engine, quiet=as_json)).containers(all=show_all)
     if as_json:
         print_json([vars(container) for container in containers])
         return
@@ -82,7 +85,9 @@ def ps_command(settings: Settings, show_all: bool, engine: str | None, as_json: 
 @pass_settings
 def logs_command(settings: Settings, name: str, follow: bool, engine: str | None) -> None:
     """Show the log of the container NAME."""
-    for line in settings.open_engine(engine).logs(name, follow=follow):
+    from modelyard.engines.parts import require_runner
+
+    for line in require_runner(settings.open_engine(engine)).logs(name, follow=follow):
         click.echo(line)
 
 
@@ -95,12 +100,15 @@ def logs_command(settings: Settings, name: str, follow: bool, engine: str | None
 @pass_settings
 def stop_command(settings: Settings, names: tuple[str, ...], grace: float | None, engine: str | None) -> None:
     """Stop the containers NAMES: what they accepted is answered first. One that is not there stops no other's end."""
+    from modelyard.engines.parts import require_runner
+
     opened = settings.open_engine(engine)
-    running = {container.id for container in opened.containers()}
+    runner = require_runner(opened)
+    running = {container.id for container in runner.containers()}
     failed = []
     for name in names:
         try:
-            stopped = opened.stop(name, grace=grace)
+            stopped = runner.stop(name, grace=grace)
         except EngineError as error:
             failed.append(error)
             continue

@@ -133,7 +133,9 @@ def build_command(
 @pass_settings
 def images_command(settings: Settings, engine: str | None, as_json: bool) -> None:
     """List images, newest first."""
-    images = settings.open_engine(engine, quiet=as_json).images()
+    from modelyard.engines.parts import require_store
+
+    images = require_store(settings.open_engine(engine, quiet=as_json)).images()
     if as_json:
         print_json([vars(image) for image in images])
         return
@@ -156,11 +158,13 @@ def inspect_command(settings: Settings, reference: str, shows_size: bool, engine
 
     With --size, show its bill: what each layer and each installed package takes, the largest first.
     """
-    opened = settings.open_engine(engine, quiet=as_json or not shows_size)
+    from modelyard.engines.parts import require_store
+
+    store = require_store(settings.open_engine(engine, quiet=as_json or not shows_size))
     if not shows_size:
-        print_json(vars(opened.inspect(reference)))
+        print_json(vars(store.inspect(reference)))
         return
-    bill = opened.measure(reference)
+    bill = store.measure(reference)
     if as_json:
         print_json(asdict(bill))
         return
@@ -180,9 +184,11 @@ def inspect_command(settings: Settings, reference: str, shows_size: bool, engine
 @pass_settings
 def rmi_command(settings: Settings, references: tuple[str, ...], engine: str | None) -> None:
     """Remove the images REFERENCES."""
-    opened = settings.open_engine(engine)
+    from modelyard.engines.parts import require_store
+
+    store = require_store(settings.open_engine(engine))
     for reference in references:
-        opened.remove(reference)
+        store.remove(reference)
         click.echo(reference)
 
 
@@ -192,7 +198,9 @@ def rmi_command(settings: Settings, references: tuple[str, ...], engine: str | N
 @pass_settings
 def prune_command(settings: Settings, engine: str | None, as_json: bool) -> None:
     """Remove ended containers, untagged images, environments that no image uses, and old builder images."""
-    pruned = settings.open_engine(engine, quiet=as_json).prune()
+    from modelyard.engines.parts import require_store
+
+    pruned = require_store(settings.open_engine(engine, quiet=as_json)).prune()
     if as_json:
         print_json(vars(pruned))
         return

@@ -23,13 +23,14 @@ def lock_command(
     """
     from modelyard.commands.building import find_lockable, staged
     from modelyard.commands.locking import check_locks, write_locks
+    from modelyard.engines.parts import require_builder
 
-    opened = settings.open_engine(engine)
+    builder = require_builder(settings.open_engine(engine))
     console = Console(verbose=settings.verbose)
     for request in find_lockable(settings.workspace, settings.locate(directory), variant=variant):
         with staged(request) as context:
             if check:
-                check_locks(context, opened)
+                check_locks(context, builder)
             else:
-                for line in write_locks(context, opened, console, upgrade=upgrade):
+                for line in write_locks(context, builder, console, upgrade=upgrade):
                     click.echo(line)

@@ -84,6 +84,7 @@ def serve_command(
     from modelyard.commands.remote import model_name_of, pull_model
     from modelyard.commands.serving import ServeRequest, describe_serve, serve
     from modelyard.commands.subject import find_subject, models_of
+    from modelyard.engines.parts import require_runner
     from modelyard.workspace import ModelDirectory
 
     console = Console(verbose=settings.verbose)
@@ -115,6 +116,7 @@ def serve_command(
         click.echo("\n".join([*([f"get {pull}"] if pull else []), *describe_serve(request)]))
         return
     opened = settings.open_engine(engine)
+    runner = require_runner(opened)
     container = serve(request, opened, console)
     for model in models_of(subject):
         for route in model.served_routes:
@@ -125,14 +127,14 @@ def serve_command(
         try:
             watch(request, opened, console, pause=time.sleep)
         finally:
-            opened.stop(container.name)
+            runner.stop(container.name)
     if not foreground:
         return
     try:
-        for line in opened.logs(container.name, follow=True):
+        for line in runner.logs(container.name, follow=True):
             click.echo(line)
     finally:
-        ended = opened.stop(container.name)
+        ended = runner.stop(container.name)
     if ended.exit_code:
         raise RunError(f"{container.name} exited with {ended.exit_code}", hint="the log stands above")
 

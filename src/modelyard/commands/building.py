@@ -15,6 +15,7 @@ from modelyard.commands.subject import Subject, choose_tag, find_combined, find_
 from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import lock_path
 from modelyard.context.staging import REQUIREMENTS, SETUP, stage_combined, stage_model
+from modelyard.engines.parts import require_builder, require_store
 from modelyard.engines.protocols import Engine, Image
 from modelyard.errors import BuildError, InputError, WorkspaceError
 from modelyard.house import house_root
@@ -96,20 +97,22 @@ def build_image(request: BuildRequest, engine: Engine, reporter: Reporter) -> Im
 
     Raises InputError for what is wrong in the model directory, BuildError where assembling failed.
     """
+    require_builder(engine)  # before anything is staged
     if not is_build_script_edited(request.workspace):
         with staged(request) as context:
             return build_staged(context, request.limits, tag=request.image_tag, engine=engine, reporter=reporter)
     with reporter.step(f"building {request.image_tag}") as step:
         _run_build_script(request, engine, step.output)
         step.done(f"built {request.image_tag}")
-    return engine.inspect(request.image_tag)
+    return require_store(engine).inspect(request.image_tag)
 
 
 def build_staged(context: BuildContext, limits: Limits, *, tag: str, engine: Engine, reporter: Reporter) -> Image:
     """Build an image of a context that was staged before, and perhaps edited since, of its locks where it has some."""
-    context = use_locks(context, engine, reporter, required=limits.locked)
+    builder = require_builder(engine)
+    context = use_locks(context, builder, reporter, required=limits.locked)
     context = replace(context, runs_setup=limits.runs_setup)
-    build = engine.build if limits.max_size is None else _bounded(engine, limits.max_size)
+    build = builder.build if limits.max_size is None else _bounded(engine, limits.max_size)
     with reporter.step(f"building {tag}") as step:
         image = build(context, tag=tag, on_output=step.output)
         step.done(f"{tag} is unchanged" if image.reused else f"built {tag}")

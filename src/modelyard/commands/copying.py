@@ -1,10 +1,9 @@
 """Images to and from registries: pushed by whichever engine has them, pulled and copied without any."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from modelyard.engines.oci.address import Address, parse_address
 from modelyard.engines.oci.connection import Connection
@@ -12,27 +11,10 @@ from modelyard.engines.oci.credentials import Credential, find_credential, remov
 from modelyard.engines.oci.layout import Layout
 from modelyard.engines.oci.places import Place, parse_place, put, take
 from modelyard.engines.oci.registry import Registry
-from modelyard.engines.protocols import Engine
-from modelyard.errors import EngineError, InputError
+from modelyard.engines.parts import require_publisher
+from modelyard.engines.protocols import Engine, OnTransfer
+from modelyard.errors import InputError
 from modelyard.machine.home import Home
-
-OnTransfer = Callable[[int, int], None]
-
-
-@runtime_checkable
-class ImagePublisher(Protocol):
-    """An engine that sends its images to registries."""
-
-    def publish(
-        self,
-        reference: str,
-        address: Address,
-        credential: Credential | None,
-        *,
-        insecure: bool = False,
-        on_transfer: OnTransfer,
-    ) -> tuple[str, int | None]:
-        """Push an image; return the digest that the registry has it by, and the bytes that were sent, where known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,13 +53,9 @@ def push_image(
 ) -> Published:
     """Push an image of an engine; raise EngineError where that keeps none that a registry could have."""
     address = parse_address(to)
-    if not isinstance(engine, ImagePublisher):
-        raise EngineError(
-            f"the engine {engine.name} has no images that a registry takes: its images are folders of this machine",
-            hint="build and push with an engine of images: --engine docker, or podman (make: ENGINE=docker)",
-        )
+    publisher = require_publisher(engine)
     credential = find_credential(address.host, address.name, environ)
-    digest, sent = engine.publish(reference, address, credential, insecure=insecure, on_transfer=on_transfer)
+    digest, sent = publisher.publish(reference, address, credential, insecure=insecure, on_transfer=on_transfer)
     if not digest:
         with open_registry(environ, insecure=insecure) as registry:
             digest = registry.find_manifest(address) or ""

@@ -9,6 +9,7 @@ from modelyard.commands.generating import generate_all
 from modelyard.commands.reporter import Reporter
 from modelyard.commands.serving import ServeRequest, serve
 from modelyard.commands.training import Trained, TrainRequest, train_model
+from modelyard.engines.parts import require_runner
 from modelyard.engines.ports import choose_port
 from modelyard.engines.protocols import Engine
 from modelyard.workspace import Workspace
@@ -43,6 +44,7 @@ def run_demo(
     limits: Limits,
 ) -> list[DemoRow]:
     """Do everything that `make data train-all generate predict-all test-all stop` does, and reuse what is unchanged."""
+    runner = require_runner(engine)
     choose_port(host, port)  # one that is taken is said before the training, not after it
     folder = workspace.projects_root / project
     models = workspace.model_directories(project)
@@ -66,7 +68,7 @@ def run_demo(
             step.done(f"{len(answers)} routes answered")
     finally:
         with reporter.step("stopping the daemon") as step:
-            stopped = engine.stop(container.name)
+            stopped = runner.stop(container.name)
             step.done(f"the daemon has stopped, exit code {stopped.exit_code}")
     for answer in answers:
         answer.raise_for_status()

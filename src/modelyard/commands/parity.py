@@ -13,6 +13,7 @@ from modelyard.commands.endpoint import Answer, Endpoint, send_instances
 from modelyard.commands.reporter import Reporter
 from modelyard.commands.serving import ServeRequest, serve, specify_container
 from modelyard.commands.subject import Subject, choose_container_name
+from modelyard.engines.parts import require_runner
 from modelyard.engines.protocols import Engine
 from modelyard.errors import EndpointError, RunError
 from modelyard.runtime.worker.bare import MARK
@@ -94,6 +95,7 @@ def find_combined_of(workspace: Workspace, subject: Subject) -> CombinedDirector
 
 def call_bare(request: ServeRequest, engine: Engine, reporter: Reporter) -> Mapping[str, Any]:
     """Call a model's functions in its own environment, with nothing around them; return the answers by route."""
+    runner = require_runner(engine)
     image = build_image(request.build, engine, reporter)
     answers: list[Mapping[str, Any]] = []
     with reporter.step(f"calling the functions of {request.build.subject.container_name}") as step:
@@ -104,7 +106,7 @@ def call_bare(request: ServeRequest, engine: Engine, reporter: Reporter) -> Mapp
             elif line:  # an empty one ends what a function left without an end, mostly nothing
                 step.output(line)
 
-        code = engine.run(specify_container(request, image, environment={"BARE": "1"}), on_output=read)
+        code = runner.run(specify_container(request, image, environment={"BARE": "1"}), on_output=read)
     if code != 0:
         raise RunError(
             f"{request.build.subject.container_name}: the bare function could not be called (exit code {code})",
@@ -157,7 +159,7 @@ def _serving(request: ParityRequest, subject: Subject, engine: Engine, reporter:
         assert container.port is not None
         yield Endpoint(host=serving.host, port=container.port)
     finally:
-        engine.stop(container.name)
+        require_runner(engine).stop(container.name)
 
 
 def _serve_request(request: ParityRequest, subject: Subject) -> ServeRequest:

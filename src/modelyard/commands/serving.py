@@ -14,7 +14,8 @@ from modelyard.commands.building import BuildRequest, build_image, describe_buil
 from modelyard.commands.endpoint import Endpoint, choose_loopback
 from modelyard.commands.reporter import OnOutput, Reporter
 from modelyard.commands.subject import choose_container_name, models_of
-from modelyard.engines.protocols import Container, ContainerSpec, Engine, Image, Mount, PublishedPort
+from modelyard.engines.parts import require_runner
+from modelyard.engines.protocols import Container, ContainerRunner, ContainerSpec, Engine, Image, Mount, PublishedPort
 from modelyard.errors import InputError, RunError
 from modelyard.runtime.application import check_default_route, load_routes
 from modelyard.runtime.daemon.settings import load_settings
@@ -59,21 +60,21 @@ def serve(request: ServeRequest, engine: Engine, reporter: Reporter) -> Containe
     binary. What is known to be wrong without a start (PortTakenError, InputError) leaves it running. Raises RunError
     with the reason where a model cannot load and the daemon is not ready without it; then nothing is left running.
     """
-    name = request.container_name
-    engine.check_port(request.host, request.port, leaving=name)
+    runner, name = require_runner(engine), request.container_name
+    runner.check_port(request.host, request.port, leaving=name)
     image = build_image(request.build, engine, reporter)
     check_settings(request)
     spec = specify_container(request, image, name=name)
-    if any(container.name == name for container in engine.containers()):
-        engine.check_port(request.host, request.port, leaving=name)  # builds take minutes
+    if any(container.name == name for container in runner.containers()):
+        runner.check_port(request.host, request.port, leaving=name)  # builds take minutes
         with reporter.step(f"stopping the {name} that runs"):
-            engine.stop(name)
+            runner.stop(name)
     with reporter.step(f"starting {name} on {request.endpoint}") as step:
-        container = engine.start(replace(spec, published=PublishedPort(port=request.port, host=request.host)))
+        container = runner.start(replace(spec, published=PublishedPort(port=request.port, host=request.host)))
         try:
-            _wait_until_ready(request, engine, reporter, step.output)
+            _wait_until_ready(request, runner, reporter, step.output)
         except BaseException:
-            engine.stop(container.name)
+            runner.stop(container.name)
             raise
         step.done(f"{name} is ready on {request.endpoint}")
     return container
@@ -195,14 +196,14 @@ def _how_to_mend(request: ServeRequest, failed: Sequence[Mapping[str, Any]], *, 
     return "; ".join(hints) or None
 
 
-def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter, output: OnOutput) -> None:
+def _wait_until_ready(request: ServeRequest, runner: ContainerRunner, reporter: Reporter, output: OnOutput) -> None:
     deadline = time.monotonic() + request.timeout
     said: object = None
     say_again = 0.0
     while time.monotonic() < deadline:
-        container = engine.container(request.container_name)
+        container = runner.container(request.container_name)
         if container.status == "exited":
-            raise _start_failed(request, engine, f"exited with {container.exit_code}")
+            raise _start_failed(request, runner, f"exited with {container.exit_code}")
         routes = _read_routes(request.endpoint)
         failed = [route for route in routes if route["state"] == "failed"]
         waiting = [route["route"] for route in routes if route["state"] not in ("ready", "failed")]
@@ -226,7 +227,7 @@ def _wait_until_ready(request: ServeRequest, engine: Engine, reporter: Reporter,
             output(f"waiting for {describe_loading(routes)}")
         said = order
         time.sleep(_POLL)
-    raise _start_failed(request, engine, f"was not ready after {request.timeout:.0f} s")
+    raise _start_failed(request, runner, f"was not ready after {request.timeout:.0f} s")
 
 
 def describe_loading(routes: Iterable[Mapping[str, Any]]) -> str:
@@ -260,8 +261,8 @@ def _is_ready(endpoint: Endpoint) -> bool:
     return endpoint.request("GET", "/readyz", timeout=2.0)[0] == 200
 
 
-def _start_failed(request: ServeRequest, engine: Engine, what: str) -> RunError:
-    tail = [f"  {line}" for line in engine.logs(request.container_name)][-_TAIL:]
+def _start_failed(request: ServeRequest, runner: ContainerRunner, what: str) -> RunError:
+    tail = [f"  {line}" for line in runner.logs(request.container_name)][-_TAIL:]
     return RunError("\n".join([f"{request.container_name} {what}:", *tail]), hint=f"models: {_names(request)}")
 
 

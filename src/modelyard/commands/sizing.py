@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from modelyard.commands.reporter import OnOutput
 from modelyard.context.build_context import BuildContext
+from modelyard.engines.parts import require_builder, require_store
 from modelyard.engines.protocols import Engine, Image
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import BuildError
@@ -19,15 +20,16 @@ def build_within(most: int, context: BuildContext, *, tag: str, engine: Engine, 
 
     It is built under a tag of its own first, so that `tag` goes on naming what it named where the image is too large.
     """
+    builder, store = require_builder(engine), require_store(engine)
     scratch = f"modelyard-unmeasured:{secrets.token_hex(6)}"
-    image = engine.build(context, tag=scratch, on_output=on_output)
+    image = builder.build(context, tag=scratch, on_output=on_output)
     try:
         if image.size > most:
-            raise _too_large(image, engine.measure(scratch), most=most, tag=tag)
-        engine.build(context, tag=tag)
+            raise _too_large(image, store.measure(scratch), most=most, tag=tag)
+        builder.build(context, tag=tag)
     finally:
-        engine.remove(scratch)
-    return replace(engine.inspect(tag), reused=image.reused)
+        store.remove(scratch)
+    return replace(store.inspect(tag), reused=image.reused)
 
 
 def _too_large(image: Image, bill: Bill, *, most: int, tag: str) -> BuildError:

@@ -14,7 +14,8 @@ from modelyard.commands.data import ensure_data
 from modelyard.commands.reporter import OnOutput, Reporter
 from modelyard.commands.subject import choose_model_name
 from modelyard.context.build_context import digest_parts
-from modelyard.engines.protocols import ContainerSpec, Engine, Image, Mount
+from modelyard.engines.parts import require_runner
+from modelyard.engines.protocols import ContainerRunner, ContainerSpec, Engine, Image, Mount
 from modelyard.errors import InputError, RunError
 from modelyard.workspace import ModelDirectory, Workspace
 
@@ -99,7 +100,7 @@ class Trained:
 
 def train_model(request: TrainRequest, engine: Engine, reporter: Reporter) -> Trained:
     """Build and run the train image; raise RunError with the user's own traceback's last lines where it failed."""
-    name = request.binary_name
+    runner, name = require_runner(engine), request.binary_name
     if request.payload is None and request.dataset_name:
         ensure_data(request.model, request.dataset_name, request.workspace, reporter)
     image = build_image(request.build, engine, reporter)
@@ -109,7 +110,7 @@ def train_model(request: TrainRequest, engine: Engine, reporter: Reporter) -> Tr
         return Trained(model=request.model.full_name, result=None, manifest=manifest, reused=True)
     before = _written_at(request)
     with reporter.step(f"training {request.model.full_name}") as step:
-        result = _run(request, image, engine, step.output)
+        result = _run(request, image, runner, step.output)
         step.done(f"trained {request.model.full_name}")
     written = read_manifest(request.models_folder, name)
     if _written_at(request) == before:
@@ -163,7 +164,7 @@ def _written_at(request: TrainRequest) -> int | None:
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
-def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) -> Any:
+def _run(request: TrainRequest, image: Image, runner: ContainerRunner, output: OnOutput) -> Any:
     for folder in (request.data_folder, request.models_folder):
         folder.mkdir(exist_ok=True)
     run_id = secrets.token_hex(4)
@@ -191,7 +192,7 @@ def _run(request: TrainRequest, image: Image, engine: Engine, output: OnOutput) 
         ],
     )
     try:
-        code = engine.run(spec, on_output=keep)
+        code = runner.run(spec, on_output=keep)
         result = _read_result(request.models_folder / part, lines)
     finally:
         _sweep(request.models_folder, run_id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
-from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, discard
+from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, Part, discard
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import EngineError
 from modelyard.runtime.nearest import describe_choices
@@ -48,6 +48,9 @@ class Images(Protocol):
 
 class DelegatingEngine:
     """The part of an engine that its `_containers` and `_images` do."""
+
+    lacks: Mapping[Part, str] = {}
+    """See Engine."""
 
     _containers: Containers
     _images: Images

@@ -1,10 +1,13 @@
-"""What an engine can do: build application images, run containers of them, keep a store of images."""
+"""What an engine can do: build application images, run containers of them, keep images, send them to registries.
 
-from collections.abc import Iterator, Mapping, Sequence
+Each is a part of its own, since one engine need not do all; `engines.parts` asks for them.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
@@ -14,6 +17,15 @@ from modelyard.images.bill import Bill
 from modelyard.machine.output import OnOutput as OnOutput
 from modelyard.machine.output import discard as discard
 from modelyard.workspace import Kind
+
+if TYPE_CHECKING:
+    from modelyard.engines.oci.address import Address
+    from modelyard.engines.oci.credentials import Credential
+
+OnTransfer = Callable[[int, int], None]
+"""Takes the bytes of a transfer that are done, and those there are."""
+
+Part = Literal["builder", "runner", "store", "publisher"]
 
 Status = Literal["running", "exited"]
 
@@ -109,6 +121,7 @@ class Pruned:
     """Bytes."""
 
 
+@runtime_checkable
 class ImageBuilder(Protocol):
     """Makes application images of build contexts."""
 
@@ -122,6 +135,7 @@ class ImageBuilder(Protocol):
         """
 
 
+@runtime_checkable
 class ContainerRunner(Protocol):
     """Runs application images."""
 
@@ -157,6 +171,7 @@ class ContainerRunner(Protocol):
         """
 
 
+@runtime_checkable
 class ImageStore(Protocol):
     """The application images that an engine keeps."""
 
@@ -177,6 +192,22 @@ class ImageStore(Protocol):
 
 
 @runtime_checkable
+class ImagePublisher(Protocol):
+    """Sends the images of an engine to registries."""
+
+    def publish(
+        self,
+        reference: str,
+        address: "Address",
+        credential: "Credential | None",
+        *,
+        insecure: bool = False,
+        on_transfer: OnTransfer,
+    ) -> tuple[str, int | None]:
+        """Push an image; return the digest that the registry has it by, and the bytes that were sent, where known."""
+
+
+@runtime_checkable
 class Refresher(Protocol):
     """An engine that can give a running daemon new source."""
 
@@ -187,9 +218,13 @@ class Refresher(Protocol):
         """
 
 
-class Engine(ImageBuilder, ContainerRunner, ImageStore, Protocol):
-    """All three, under a name."""
+class Engine(Protocol):
+    """A name, and some of the parts above."""
 
     @property
     def name(self) -> str:
         """`local`, `docker`."""
+
+    @property
+    def lacks(self) -> Mapping[Part, str]:
+        """Why it lacks a part, in words of its own that follow its name; none where the usual words do."""

@@ -6,7 +6,7 @@ import pytest
 from modelyard.errors import BuildError
 from tests.conftest import write_files
 from tests.unit.commands.conftest import FILES, MODEL
-from tests.unit.commands.fakes import make_container, make_image
+from tests.unit.commands.fakes import PackingEngine, make_container, make_image
 
 
 @pytest.fixture
@@ -287,3 +287,16 @@ def test_a_daemon_in_the_foreground_that_dies_is_no_success(modelyard, workspace
     assert done.code == 6
     assert "MemoryError" in done.out
     assert "income-rf exited with 1" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "income"], ["ps"], ["logs", "web"], ["stop", "web"], ["train"], ["serve"], ["test"], ["demo", "income"]],
+)
+def test_an_engine_that_runs_nothing_says_so_before_anything_is_built(
+    modelyard, workspace, engine, monkeypatch, arguments
+):
+    monkeypatch.setattr("modelyard.engines.open_engine", lambda *_: PackingEngine(engine))
+    done = modelyard(*arguments)
+    assert (done.code, engine.calls) == (7, [])
+    assert "error: the engine packing runs no containers\nhint:  choose one that runs them: --engine local" in done.err

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
-from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, Pruned, discard
+from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, Part, Pruned, discard
 from modelyard.errors import EngineError, PortTakenError
 from modelyard.images.bill import Bill, LayerSize, PackageSize
 
@@ -42,6 +42,7 @@ class FakeEngine:
     """Images are digests of their contexts; `train` plays the container of a run, `containers` those that serve."""
 
     name = "fake"
+    lacks: Mapping[Part, str] = {}
     spec: ContainerSpec
     """What it was told last to run or to serve."""
 
@@ -141,6 +142,18 @@ class FakeEngine:
     def prune(self) -> Pruned:
         """Do nothing."""
         return Pruned()
+
+
+class PackingEngine:
+    """An engine that builds and keeps images, and runs none of them."""
+
+    name = "packing"
+    lacks: Mapping[Part, str] = {}
+
+    def __init__(self, whole: FakeEngine) -> None:
+        self.calls = whole.calls
+        for method in ("build", "target", "images", "inspect", "measure", "remove", "prune"):
+            setattr(self, method, getattr(whole, method))
 
 
 def make_image(id: str, tag: str, *, kind: Any = "predict", name: str = "income/rf") -> Image:

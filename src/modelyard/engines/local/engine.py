@@ -16,7 +16,7 @@ from modelyard.engines.local.environments import (
     plan_requirements,
 )
 from modelyard.engines.local.images import RECORD, LocalImages
-from modelyard.engines.protocols import Image, OnOutput, Pruned, discard
+from modelyard.engines.protocols import Image, OnOutput, Part, Pruned, discard
 from modelyard.images.bill import Bill
 from modelyard.machine.home import Home, explaining_disk_errors, measure_tree, remove_tree
 from modelyard.runtime.scratch import remove_abandoned, scratch_folder
@@ -29,6 +29,9 @@ class LocalEngine(DelegatingEngine):
     """Builds with directories, runs with process groups; `environ` is the user's environment."""
 
     name = "local"
+    lacks: Mapping[Part, str] = {
+        "publisher": "has no images that a registry takes: its images are folders of this machine"
+    }
 
     _images: LocalImages
 

@@ -1,0 +1,51 @@
+"""Parts of an engine: a command asks for the one it needs, and an engine that lacks it says so."""
+
+from collections.abc import Mapping
+
+from modelyard.engines.protocols import ContainerRunner, Engine, ImageBuilder, ImagePublisher, ImageStore, Part
+from modelyard.errors import EngineError
+
+_LACKS: Mapping[Part, str] = {
+    "builder": "builds no images",
+    "runner": "runs no containers",
+    "store": "keeps no images",
+    "publisher": "has no images that a registry takes",
+}
+_WAYS_OUT: Mapping[Part, str] = {
+    "builder": "choose one that builds: --engine local, docker or podman (make: ENGINE=docker)",
+    "runner": "choose one that runs them: --engine local, docker or podman (make: ENGINE=docker)",
+    "store": "choose one that keeps them: --engine local, docker or podman (make: ENGINE=docker)",
+    "publisher": "build and push with an engine of images: --engine docker, or podman (make: ENGINE=docker)",
+}
+
+
+def require_builder(engine: Engine) -> ImageBuilder:
+    """The engine as one that builds; raise EngineError for one that does not."""
+    if isinstance(engine, ImageBuilder):
+        return engine
+    raise _lack(engine, "builder")
+
+
+def require_runner(engine: Engine) -> ContainerRunner:
+    """The engine as one that runs containers; raise EngineError for one that does not."""
+    if isinstance(engine, ContainerRunner):
+        return engine
+    raise _lack(engine, "runner")
+
+
+def require_store(engine: Engine) -> ImageStore:
+    """The engine as one that keeps images; raise EngineError for one that does not."""
+    if isinstance(engine, ImageStore):
+        return engine
+    raise _lack(engine, "store")
+
+
+def require_publisher(engine: Engine) -> ImagePublisher:
+    """The engine as one whose images registries take; raise EngineError for one that has none."""
+    if isinstance(engine, ImagePublisher):
+        return engine
+    raise _lack(engine, "publisher")
+
+
+def _lack(engine: Engine, part: Part) -> EngineError:
+    return EngineError(f"the engine {engine.name} {engine.lacks.get(part, _LACKS[part])}", hint=_WAYS_OUT[part])
