@@ -11,7 +11,7 @@ from typing import Literal
 
 from modelyard.commands.data import has_data_script
 from modelyard.commands.generating import check_combined
-from modelyard.commands.training import read_manifest
+from modelyard.commands.manifest import read_manifest
 from modelyard.engines import choose_engine
 from modelyard.engines.local.setup import WAYS_ON
 from modelyard.errors import ModelyardError

@@ -2,8 +2,8 @@
 
 from pathlib import Path, PurePosixPath
 
+from modelyard.commands.manifest import parse_manifest, read_manifest
 from modelyard.commands.reporter import Reporter
-from modelyard.commands.training import parse_manifest, read_manifest
 from modelyard.errors import InputError, WorkspaceError
 from modelyard.store.address import parse_address
 from modelyard.store.progress import as_lines

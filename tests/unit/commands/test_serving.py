@@ -213,7 +213,7 @@ def test_a_taken_port_is_the_engine_s_error(request_, engine, reporter, monkeypa
     def refuse(*_: object, **__: object) -> None:
         raise PortTakenError("port 5111 on 127.0.0.1 is taken")
 
-    monkeypatch.setattr(engine, "serve", refuse)
+    monkeypatch.setattr(engine, "start", refuse)
     with pytest.raises(PortTakenError):
         serve(request_, engine, reporter)
 

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from modelyard.commands.training import TrainRequest, describe_train, read_manifest, train_model
+from modelyard.commands.manifest import read_manifest
+from modelyard.commands.training import TrainRequest, describe_train, train_model
 from modelyard.errors import InputError, RunError, WorkspaceError
 from modelyard.workspace import ModelDirectory
 from tests.conftest import write_files
