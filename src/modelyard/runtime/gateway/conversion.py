@@ -173,7 +173,7 @@ class Lane:
         process = self._process
         assert process is not None
         with suppress(subprocess.TimeoutExpired):
-            process.wait(1.0)
+            process.wait(_PATIENCE)  # it has closed its socket; giving back its memory may take a while
         code = process.poll()
         self.close()
         if code in (OUT_OF_MEMORY, -signal.SIGKILL):

@@ -1,7 +1,10 @@
 import json
 import os
 import signal
+import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from modelyard.runtime.gateway.conversion import SMALL, Conversion, Lane, LimitError
+from modelyard.runtime.gateway.converter import OUT_OF_MEMORY
 from modelyard.runtime.gateway.framing import parse_head
 from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem
@@ -173,6 +177,17 @@ def test_beyond_its_limits_a_body_is_413_and_an_answer_500() -> None:
         assert error.value.status == 500
     finally:
         conversion.close()
+
+
+def test_a_process_that_takes_its_time_to_end_is_asked_why(lane: Lane) -> None:
+    ours, theirs = socket.socketpair()
+    code = f"import os, sys, time; os.close(int(sys.argv[1])); time.sleep(1.5); sys.exit({OUT_OF_MEMORY})"
+    with theirs:
+        fd = theirs.fileno()
+        lane._process = subprocess.Popen([sys.executable, "-c", code, str(fd)], pass_fds=(fd,))
+    lane._sock = ours
+    with pytest.raises(LimitError, match="memory"):
+        lane.convert(read_rows, b"1", stay, {"media_type": CSV})
 
 
 def test_a_process_that_is_killed_is_started_again(lane: Lane) -> None:
