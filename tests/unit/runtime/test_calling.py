@@ -6,7 +6,7 @@ import pytest
 
 from modelyard.runtime import calling
 from modelyard.runtime.calling import take_message
-from modelyard.runtime.worker.worker import load_functions
+from modelyard.runtime.worker.loading import load_functions
 
 
 def decorate(function):

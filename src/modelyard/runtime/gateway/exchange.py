@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from wsgiref.handlers import format_date_time
 
 from modelyard.runtime.daemon.settings import Settings
-from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, parse_head, take_chunks
+from modelyard.runtime.gateway.framing import END, MAX_HEAD, FramingError, Head, parse_head_again, take_chunks
 from modelyard.runtime.gateway.hot import HotPath
 from modelyard.runtime.gateway.links import Call
 from modelyard.runtime.gateway.problems import Problem, find_phrase, render_problem
@@ -19,8 +19,6 @@ _CHUNK = 1 << 16
 _MAX_PIPELINED = 1 << 16
 _LINGER = 1.0
 _NEVER = float("inf")
-_KEPT_HEADS = 2048
-_heads: dict[bytes, Head] = {}
 
 
 class Loop(Protocol):
@@ -178,7 +176,7 @@ class Client:
             elif b"\n\n" in self._in:
                 self._refuse(Problem(400, "the lines of the request's head end with LF: HTTP ends them with CRLF"))
             return False
-        self._head = _parse_head_again(bytes(self._in[:end]))
+        self._head = parse_head_again(bytes(self._in[:end]))
         self._body_at = end + len(END)
         if self._head.fault:
             self._refuse(Problem(400, self._head.fault))
@@ -329,15 +327,3 @@ def _date() -> str:
     if _date_made[0] != now:
         _date_made = (now, format_date_time(now))
     return _date_made[1]
-
-
-def _parse_head_again(data: bytes) -> Head:
-    """Parse a head; clients that keep their connection send the same one again and again."""
-    head = _heads.get(data)
-    if head is None:
-        head = parse_head(data)
-        if len(data) < 2048:
-            if len(_heads) >= _KEPT_HEADS:
-                _heads.clear()
-            _heads[data] = head
-    return head

@@ -35,6 +35,8 @@ class Head(NamedTuple):
     """What is wrong with it although it is framed; mostly nothing."""
 
 
+_KEPT_HEADS = 2048
+_heads: dict[bytes, Head] = {}
 _ODD = Head(b"", b"", {}, 0, False, True, False, False)
 
 
@@ -76,6 +78,18 @@ def parse_head(data: bytes) -> Head:
     expects = expected == b"100-continue" and not is_odd
     fault = _find_fault(headers, is_recent=is_recent)
     return Head(request[1], request[2], headers, length, is_chunked, is_odd, keeps_alive, expects, fault)
+
+
+def parse_head_again(data: bytes) -> Head:
+    """Parse a head; clients that keep their connection send the same one again and again."""
+    head = _heads.get(data)
+    if head is None:
+        head = parse_head(data)
+        if len(data) < 2048:
+            if len(_heads) >= _KEPT_HEADS:
+                _heads.clear()
+            _heads[data] = head
+    return head
 
 
 def take_chunks(data: bytearray, start: int, body: bytearray) -> bool:

@@ -14,11 +14,9 @@ gateway whatever these have left, before it stops as well.
 import logging
 import os
 import selectors
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
@@ -34,32 +32,22 @@ from modelyard.runtime.daemon.logs import configure_logging
 from modelyard.runtime.daemon.settings import Settings, count_workers, find_unknown_routes, load_settings
 from modelyard.runtime.daemon.site import Site, check_environments, find_environments_folder
 from modelyard.runtime.daemon.stamps import take_stamp
-from modelyard.runtime.daemon.status import STATUS_FILE, ModelStatus, socket_path, write_status
+from modelyard.runtime.daemon.status import STATUS_FILE, ModelStatus, write_status
 from modelyard.runtime.daemon.tokens import keep_tokens, load_tokens
-from modelyard.runtime.errors import InputError, ModelyardError
+from modelyard.runtime.errors import ModelyardError
 from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.supervisor.ear import Orders, Reply
 from modelyard.runtime.supervisor.forks import ForkServer
 from modelyard.runtime.supervisor.gateway_process import GatewayProcess
+from modelyard.runtime.supervisor.listening import bind
 from modelyard.runtime.supervisor.model_process import ModelProcess
 from modelyard.runtime.supervisor.model_workers import ModelWorkers
 from modelyard.runtime.supervisor.processes import NEVER, Process, describe_exit
+from modelyard.runtime.supervisor.run_dir import open_run_dir
 
 log = logging.getLogger(__name__)
 
-_MOUNT_FOR_TMP = (
-    "a read-only container needs a mount at /tmp (--tmpfs /tmp; in Kubernetes an emptyDir), "
-    "or MODELYARD_RUN_DIR with a folder that can be written"
-)
-_MOUNT_FOR_RUN_DIR = "name a folder that the daemon may write, such as a mount at /tmp"
-_MAX_SOCKET_PATH = 100
 _TICK = 0.5
-
-
-class ListenError(ModelyardError):
-    """The daemon cannot listen at the address it was given."""
-
-    exit_code = 7
 
 
 class GatewayError(ModelyardError):
@@ -314,24 +302,6 @@ class Supervisor:
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGHUP)
 
 
-def bind(settings: Settings) -> socket.socket:
-    """Listen at HOST and PORT; raise ListenError that says why it can't be done."""
-    address = (settings.host, settings.port)
-    is_ipv6 = ":" in settings.host
-    family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
-    try:
-        # :: is every address, those of IPv4 as well
-        dual = is_ipv6 and socket.has_dualstack_ipv6()
-        return socket.create_server(address, family=family, backlog=2048, dualstack_ipv6=dual)
-    except OSError as error:
-        # Python adds the address to what the system says; a name that does not resolve has a number below 0.
-        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-        raise ListenError(
-            f"cannot listen on {settings.host}:{settings.port}: {reason}",
-            hint="stop what uses the port, or set PORT (and HOST) to what is free and allowed",
-        ) from None
-
-
 def count_all_workers(settings: Settings, application: Application) -> int:
     """The workers of all models together."""
     models = application.models
@@ -350,36 +320,6 @@ def find_shared_environments(settings: Settings, application: Application) -> se
     if settings.preload == "0" or sys.platform != "linux" or Path("/dev/nvidia0").exists():
         return set()
     return {name for name, count in workers.items() if count > 1 or settings.preload == "always"}
-
-
-def _make_run_dir() -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix="modelyard-"))
-    except OSError as error:
-        raise InputError(f"there is no folder for sockets and state: {error.strerror}", hint=_MOUNT_FOR_TMP) from None
-
-
-@contextmanager
-def open_run_dir(given: str | None) -> Iterator[Path]:
-    """Make the run directory; a new one, where none is given, is removed at the end."""
-    path = Path(given).absolute() if given else _make_run_dir()
-    if len(str(socket_path(path, 999))) > _MAX_SOCKET_PATH:
-        raise InputError(
-            f"MODELYARD_RUN_DIR {path} is too long for the sockets in it", hint="use a short one, such as /tmp/run"
-        )
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise InputError(
-            f"MODELYARD_RUN_DIR {path} cannot be written: {error.strerror}", hint=_MOUNT_FOR_RUN_DIR
-        ) from None
-    try:
-        yield path
-    finally:
-        if not given:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _waits_for_turn(process: Process) -> bool:

@@ -78,7 +78,8 @@ def call_functions(about: Mapping[str, Any], answers: int) -> int:
     """Call the functions of one model, in its own environment; write a line for each to the descriptor `answers`."""
     from modelyard.runtime.beside import prefer_modules_beside
     from modelyard.runtime.failures import format_trace
-    from modelyard.runtime.worker.worker import answer, load_functions
+    from modelyard.runtime.worker.answering import answer
+    from modelyard.runtime.worker.loading import load_functions
 
     os.set_inheritable(answers, False)
     root = str(Path.cwd())

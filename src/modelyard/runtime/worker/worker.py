@@ -7,25 +7,22 @@ standard library only, of any Python from 3.9 on, and starts in milliseconds. Wh
 from __future__ import annotations
 
 import faulthandler
-import importlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from modelyard.runtime.beside import prefer_modules_beside
-from modelyard.runtime.calling import take_message
 from modelyard.runtime.daemon.channels import DUMP_SIGNAL
 from modelyard.runtime.daemon.counters import WorkerCounts, counts_path
 from modelyard.runtime.daemon.families import end_with_parent
 from modelyard.runtime.daemon.memory import settle_memory
 from modelyard.runtime.daemon.schemas import infer_schema, limit_schema
-from modelyard.runtime.daemon.stamps import take_stamp
 from modelyard.runtime.daemon.taken import Taken, own_socket
-from modelyard.runtime.failures import describe_error, find_beside, format_trace, say
+from modelyard.runtime.failures import format_trace
 from modelyard.runtime.message import Message
 from modelyard.runtime.primitives import (
     SIG_BLOCK,
@@ -33,11 +30,9 @@ from modelyard.runtime.primitives import (
     SIG_UNBLOCK,
     SIGTERM,
     Socket,
-    abspath,
     dump_json,
     end_process_after,
     ensure_streams,
-    fsdecode,
     getpid,
     load_json,
     monotonic,
@@ -48,18 +43,17 @@ from modelyard.runtime.primitives import (
     urandom,
     write_log,
 )
-from modelyard.runtime.values import from_json_bytes, open_envelope, to_json_bytes
+from modelyard.runtime.values import open_envelope, to_json_bytes
+from modelyard.runtime.worker.answering import answer_job, parse_body
 from modelyard.runtime.worker.batching import UnsafeError, learn
 from modelyard.runtime.worker.clock import Clock
-from modelyard.runtime.worker.inbox import Inbox, Job
+from modelyard.runtime.worker.inbox import Inbox
+from modelyard.runtime.worker.loading import Function, describe_failure, following_files, load_functions
 from modelyard.runtime.worker.modules import list_modules
 from modelyard.runtime.worker.serving import Route, Server
 
-Function = Callable[[Message], Any]
 LOAD_FAILED = 3
 _LAST_WORDS = 2.0
-_FILE_EVENTS = {"open": 0, "os.rename": 1}
-"""Audit events of files that are read or written, each with which argument is the path."""
 
 
 def main(settings: Mapping[str, Any]) -> int:
@@ -116,52 +110,6 @@ def main(settings: Mapping[str, Any]) -> int:
     return 0
 
 
-@contextmanager
-def following_files(folder: Path) -> Iterator[dict[str, Any]]:
-    """Note the files below `folder` that Python reads while inside, as they are: what a model is loaded from.
-
-    Those that it writes as well (a cache, a lock) are left out at the end: loading again would change them again.
-    """
-    prefixes = (f"{folder.absolute()}{os.sep}", f"{folder.resolve()}{os.sep}")
-    files: dict[str, Any] = {}
-    written = set()
-    is_on = True
-
-    def note(event: str, arguments: tuple[Any, ...]) -> None:
-        if is_on and event in _FILE_EVENTS and isinstance(target := arguments[_FILE_EVENTS[event]], (str, bytes)):
-            path = abspath(fsdecode(target))
-            if not path.startswith(prefixes):
-                return
-            if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
-                files.setdefault(path, take_stamp(path))
-            else:
-                written.add(path)
-
-    sys.addaudithook(note)
-    try:
-        yield files
-    finally:
-        is_on = False
-        for path in written:
-            files.pop(path, None)
-
-
-def load_functions(routes: list[tuple[str, str, str]]) -> dict[str, Function]:
-    """Import each route's module and take its function; whatever the user's code raises comes through."""
-    functions = {}
-    for route, module, name in routes:
-        function = getattr(importlib.import_module(module), name)
-        is_component = isinstance(function, type) or (hasattr(function, "predict") and not callable(function))
-        if is_component:
-            from modelyard.runtime.worker.seldon_component import make_component
-
-            function = make_component(function)
-        if not callable(function):
-            raise TypeError(f"{module}.{name} is a {type(function).__name__}, not a function")
-        functions[route] = function if is_component else take_message(function, name=f"{module}.{name}")
-    return functions
-
-
 def publish_metrics(functions: Mapping[str, Function], path: Path) -> None:
     """Have Seldon style classes count from now on, where the gateway looks."""
     component = sys.modules.get("modelyard.runtime.worker.seldon_component")  # imported where there is a class
@@ -212,54 +160,6 @@ def read_instances(path: str | None) -> Any:
         return open_envelope(parse_body(Path(path).read_bytes()))[0]
     except (OSError, ValueError, RecursionError) as error:
         raise UnsafeError(f"the test instances cannot be read: {error}") from None
-
-
-def answer_job(function: Function, job: Job) -> tuple[dict[str, Any], bytes]:
-    """Answer a request in the form of its protocol; most are the native one by now."""
-    if "protocol" in job.header:
-        from modelyard.runtime.worker.seldon import answer_in_seldon
-
-        return answer_in_seldon(function, job.header, job.body, answer)
-    return answer(function, job.body, job.header)
-
-
-def answer(function: Function, body: bytes, header: Mapping[str, Any] = {}) -> tuple[dict[str, Any], bytes]:
-    """Call `function` with the payload that `body` holds; return the answer's header and body.
-
-    A body with the key `payload` is an envelope and is answered by one. `header` is the request's.
-    """
-    try:
-        payload, enveloped = open_envelope(parse_body(body))
-    except (ValueError, RecursionError) as error:
-        return {"status": 400, "detail": f"the body is no JSON: {error or 'nested too deep'}"}, b""
-    try:
-        message = Message(payload, request_id=header.get("id"), traceparent=header.get("traceparent"))
-        content = to_json_bytes(function(message))
-    except BaseException as error:
-        # Everything, sys.exit() and Ctrl-C of a library included: one request must not end the others' process.
-        return describe_error(error), b""
-    return {"status": 200}, b'{"payload":%b}' % content if enveloped else content
-
-
-def parse_body(body: bytes) -> Any:
-    """Decode a request's body as JSON in the strict sense; raise ValueError saying what it is instead."""
-    if not body.strip():
-        raise ValueError("it is empty")
-    return from_json_bytes(body)
-
-
-def describe_failure(error: BaseException, root: Path) -> str:
-    """One line: the exception, and the last line of the application's own code, in `root`, that it came through."""
-    text = f"{type(error).__name__}: {say(error)}".rstrip(": ").replace("\n", " ")
-    prefix = f"{root}{os.sep}"
-    own = ""
-    trace = error.__traceback__
-    while trace is not None:
-        if (file := trace.tb_frame.f_code.co_filename).startswith(prefix):
-            own = f" ({file[len(prefix) :]}:{trace.tb_lineno})"
-        trace = trace.tb_next
-    hint = find_beside(error)
-    return text + own + (f"; {hint}" if hint else "")
 
 
 def listen(path: str, *, in_place: bool = True) -> Socket:

@@ -19,7 +19,7 @@ from modelyard.runtime.daemon.status import ModelStatus, write_status
 from modelyard.runtime.daemon.taken import Taken
 from modelyard.runtime.gateway.app import create_app
 from modelyard.runtime.supervisor.gateway_process import GatewayProcess
-from modelyard.runtime.supervisor.supervisor import bind
+from modelyard.runtime.supervisor.listening import bind
 from modelyard.runtime.worker.worker import listen
 
 PREDICT = """

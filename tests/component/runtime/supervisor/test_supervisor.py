@@ -9,7 +9,7 @@ import pytest
 
 from modelyard.runtime.daemon.settings import Settings
 from modelyard.runtime.daemon.site import LIBRARY
-from modelyard.runtime.supervisor.supervisor import ListenError, bind
+from modelyard.runtime.supervisor.listening import ListenError, bind
 
 
 def supervise(root: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

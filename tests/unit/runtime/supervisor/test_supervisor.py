@@ -17,8 +17,10 @@ from modelyard.runtime.daemon.site import LIBRARY, Site
 from modelyard.runtime.daemon.status import ModelStatus, read_status, write_status
 from modelyard.runtime.errors import InputError
 from modelyard.runtime.supervisor.lines import LineBuffer
+from modelyard.runtime.supervisor.listening import ListenError, bind
 from modelyard.runtime.supervisor.processes import Process, describe_exit
-from modelyard.runtime.supervisor.supervisor import ListenError, bind, find_shared_environments, open_run_dir
+from modelyard.runtime.supervisor.run_dir import open_run_dir
+from modelyard.runtime.supervisor.supervisor import find_shared_environments
 
 
 def test_every_setting_has_a_variable_and_the_variables_work() -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from modelyard.runtime import message, values
 from modelyard.runtime.daemon import wire
+from modelyard.runtime.failures import describe_error
 from modelyard.runtime.message import Message
-from modelyard.runtime.worker import inbox, worker
-from modelyard.runtime.worker.worker import answer, describe_error
+from modelyard.runtime.worker import answering, inbox, loading, worker
+from modelyard.runtime.worker.answering import answer
 
 
 def echo(msg: Message) -> Any:
@@ -29,7 +30,7 @@ class Unreadable:
         raise Refused("taken")
 
 
-def raising(error: BaseException) -> worker.Function:
+def raising(error: BaseException) -> loading.Function:
     def function(msg: Message) -> Any:
         raise error
 
@@ -87,7 +88,7 @@ def test_any_other_exception_is_500_with_a_trace_for_the_log_only(error: BaseExc
     assert "detail" not in header
     assert type(error).__name__ in header["log"]
     assert "test_worker.py" in header["log"]
-    assert worker.__file__ not in header["log"]
+    assert not any(module.__file__ in header["log"] for module in (worker, answering))
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_a_file_that_lies_beside_the_code_is_said_with_how_to_open_it(tmp_path: 
     assert "hint" not in answer(names["run"], b'"others.txt"')[0]["log"]
     with pytest.raises(FileNotFoundError) as error:
         names["run"](Message("words.txt"))
-    assert "(predict.py:2); words.txt lies beside" in worker.describe_failure(error.value, tmp_path)
+    assert "(predict.py:2); words.txt lies beside" in loading.describe_failure(error.value, tmp_path)
 
 
 def test_a_huge_trace_fits_into_a_frame() -> None:
@@ -125,7 +126,9 @@ def test_a_huge_trace_fits_into_a_frame() -> None:
     assert wire.encode_frame(header)
 
 
-@pytest.mark.parametrize("module", [worker, inbox, message, values, wire], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [worker, answering, loading, inbox, message, values, wire], ids=lambda module: module.__name__
+)
 def test_it_is_written_for_older_pythons_too(module: Any) -> None:
     source = Path(module.__file__).read_text()
     assert "from __future__ import annotations" in source or "|" not in source
