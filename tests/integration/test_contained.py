@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.runtime.test_channels import spoil
+from tests.unit.runtime.daemon.test_channels import spoil
 
 from tests.integration.daemons import Daemon, StartDaemon, is_alive, starting_daemons, wait_until
 
