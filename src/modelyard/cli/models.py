@@ -1,6 +1,7 @@
 """`modelyard data`, `train` and `generate`: what is done to model directories."""
 
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +22,7 @@ from modelyard.errors import InputError
 
 if TYPE_CHECKING:
     from modelyard.commands.building import Limits
+    from modelyard.commands.training import TrainRequest
 
 
 @click.command("data")
@@ -63,65 +65,78 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
 @dry_run_option
 @json_option
 @pass_settings
-def train_command(
-    settings: Settings,
-    directories: tuple[str, ...],
-    tag: str | None,
-    model_name: str | None,
-    dataset: str | None,
-    payload: str | None,
-    push: str | None,
-    reuse: bool,
-    limits: "Limits",
-    variant: str,
-    engine: str | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+def train_command(settings: Settings, /, **options: Any) -> None:
     """Build the train image, run it, and write the model binary with its manifest into the project's models/.
 
     DIRECTORIES are model directories, projects, all/ or projects/; default the current folder.
     """
-    from modelyard.commands.remote import check_target, push_model
-    from modelyard.commands.subject import find_models
-    from modelyard.commands.training import TrainRequest, describe_train, train_model
+    from modelyard.commands.training import describe_train, train_model
 
-    models = dict.fromkeys(
-        model for path in directories or (".",) for model in find_models(settings.workspace, settings.locate(path))
-    )
-    if len(models) > 1 and (tag or model_name or push):
-        raise click.UsageError(f"--tag, --model-name and --push name one model, but {len(models)} are to be trained")
-    if push is not None:
-        check_target(push)
-    requests = [
-        TrainRequest(
-            workspace=settings.workspace,
-            model=model,
-            tag=tag,
-            model_name=model_name,
-            dataset=dataset,
-            payload=_parse_payload(payload),
-            variant=variant,
-            reuse=reuse,
-            limits=limits,
-        )
-        for model in models
-    ]
-    if dry_run:
+    chosen = TrainOptions(**options)
+    requests = chosen.ask(settings)
+    if chosen.dry_run:
         click.echo("\n".join(line for request in requests for line in describe_train(request)))
         return
-    opened = settings.open_engine(engine, quiet=as_json)
+    opened = settings.open_engine(chosen.engine, quiet=chosen.as_json)
     console = Console(verbose=settings.verbose)
     results = [train_model(request, opened, console) for request in requests]
-    if push is not None:
-        push_model(requests[0].models_folder, requests[0].binary_name, push, console)
-    if as_json:
+    if chosen.push is not None:
+        from modelyard.commands.remote import push_model
+
+        push_model(requests[0].models_folder, requests[0].binary_name, chosen.push, console)
+    if chosen.as_json:
         print_json([vars(result) for result in results])
         return
     rows = [
         [result.model, "reused" if result.reused else "trained", _format_metrics(result.metrics)] for result in results
     ]
     print_table(["model", "", "metrics"], rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What was typed behind `modelyard train`."""
+
+    directories: tuple[str, ...]
+    tag: str | None
+    model_name: str | None
+    dataset: str | None
+    payload: str | None
+    push: str | None
+    reuse: bool
+    limits: "Limits"
+    variant: str
+    engine: str | None
+    dry_run: bool
+    as_json: bool
+
+    def ask(self, settings: Settings) -> "list[TrainRequest]":
+        """What the command asks for: a training of each model; raise UsageError for a name that many would get."""
+        from modelyard.commands.remote import check_target
+        from modelyard.commands.subject import find_models
+        from modelyard.commands.training import TrainRequest
+
+        paths = [settings.locate(path) for path in self.directories or (".",)]
+        models = dict.fromkeys(model for path in paths for model in find_models(settings.workspace, path))
+        if len(models) > 1 and (self.tag or self.model_name or self.push):
+            many = f"{len(models)} are to be trained"
+            raise click.UsageError(f"--tag, --model-name and --push name one model, but {many}")
+        if self.push is not None:
+            check_target(self.push)
+        return [
+            TrainRequest(
+                workspace=settings.workspace,
+                model=model,
+                tag=self.tag,
+                model_name=self.model_name,
+                dataset=self.dataset,
+                payload=_parse_payload(self.payload),
+                variant=self.variant,
+                reuse=self.reuse,
+                limits=self.limits,
+            )
+            for model in models
+        ]
 
 
 @click.command("generate")

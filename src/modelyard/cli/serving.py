@@ -3,8 +3,8 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from modelyard.commands.building import Limits
     from modelyard.commands.endpoint import Endpoint
     from modelyard.commands.parity import ParityRequest
+    from modelyard.commands.serving import ServeRequest
+    from modelyard.commands.subject import Subject
+    from modelyard.engines.protocols import ContainerRunner
     from modelyard.workspace import ModelDirectory
 
 _ANSWER_WIDTH = 80
@@ -61,82 +64,102 @@ _ANSWER_WIDTH = 80
 @engine_option
 @dry_run_option
 @pass_settings
-def serve_command(
-    settings: Settings,
-    directory: str,
-    tag: str | None,
-    name: str | None,
-    model_name: str | None,
-    pull: str | None,
-    foreground: bool,
-    watches: bool,
-    timeout: float,
-    variables: tuple[str, ...],
-    host: str,
-    port: int,
-    limits: "Limits",
-    variant: str,
-    engine: str | None,
-    dry_run: bool,
-) -> None:
+def serve_command(settings: Settings, /, **options: Any) -> None:
     """Build and start the daemon of DIRECTORY, a model directory or an all/, and return when it is ready."""
-    from modelyard.commands.building import BuildRequest
-    from modelyard.commands.remote import model_name_of, pull_model
-    from modelyard.commands.serving import ServeRequest, describe_serve, serve
+    from modelyard.commands.serving import describe_serve, serve
     from modelyard.commands.subject import find_subject, models_of
     from modelyard.engines.parts import require_runner
-    from modelyard.workspace import ModelDirectory
 
+    chosen = ServeOptions(**options)
     console = Console(verbose=settings.verbose)
-    subject = find_subject(settings.workspace, settings.locate(directory))
-    if pull is not None:
-        if not isinstance(subject, ModelDirectory):
-            raise click.UsageError("--pull gets one model, but an all/ serves many")
-        folder = subject.path.parent / "models"
-        model_name = model_name_of(pull) if dry_run else pull_model(pull, folder, console)
-    build = BuildRequest(
-        workspace=settings.workspace,
-        subject=subject,
-        kind="predict",
-        tag=tag,
-        variant=variant,
-        limits=limits,
-    )
-    loads_soon = {"PRELOAD": "always"} if watches and "PRELOAD" not in subject.environment else {}
-    request = ServeRequest(
-        build=build,
-        host=host,
-        port=port,
-        name=name,
-        model_name=model_name,
-        timeout=timeout,
-        environment={**loads_soon, **parse_variables(variables)},
-    )
-    if dry_run:
-        click.echo("\n".join([*([f"get {pull}"] if pull else []), *describe_serve(request)]))
+    subject = find_subject(settings.workspace, settings.locate(chosen.directory))
+    request = chosen.ask(settings, subject, model_name=chosen.pull_model(subject, console))
+    if chosen.dry_run:
+        click.echo("\n".join([*([f"get {chosen.pull}"] if chosen.pull else []), *describe_serve(request)]))
         return
-    opened = settings.open_engine(engine)
-    runner = require_runner(opened)
-    container = serve(request, opened, console)
+    engine = settings.open_engine(chosen.engine)
+    runner = require_runner(engine)
+    container = serve(request, engine, console)
     for model in models_of(subject):
         for route in model.served_routes:
             click.echo(f"POST {request.endpoint}/{route.name}")
-    if watches:
+    if chosen.watches:
         from modelyard.commands.watching import watch
 
         try:
-            watch(request, opened, console, pause=time.sleep)
+            watch(request, engine, console, pause=time.sleep)
         finally:
             runner.stop(container.name)
-    if not foreground:
-        return
+    if chosen.foreground:
+        _follow(runner, container.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """What was typed behind `modelyard serve`."""
+
+    directory: str
+    tag: str | None
+    name: str | None
+    model_name: str | None
+    pull: str | None
+    foreground: bool
+    watches: bool
+    timeout: float
+    variables: tuple[str, ...]
+    host: str
+    port: int
+    limits: "Limits"
+    variant: str
+    engine: str | None
+    dry_run: bool
+
+    def pull_model(self, subject: "Subject", console: Console) -> str | None:
+        """The name of the model to serve; it is fetched first, where it is to come from elsewhere."""
+        from modelyard.commands.remote import model_name_of, pull_model
+        from modelyard.workspace import ModelDirectory
+
+        if self.pull is None:
+            return self.model_name
+        if not isinstance(subject, ModelDirectory):
+            raise click.UsageError("--pull gets one model, but an all/ serves many")
+        folder = subject.path.parent / "models"
+        return model_name_of(self.pull) if self.dry_run else pull_model(self.pull, folder, console)
+
+    def ask(self, settings: Settings, subject: "Subject", *, model_name: str | None) -> "ServeRequest":
+        """What the command asks for."""
+        from modelyard.commands.building import BuildRequest
+        from modelyard.commands.serving import ServeRequest
+
+        build = BuildRequest(
+            workspace=settings.workspace,
+            subject=subject,
+            kind="predict",
+            tag=self.tag,
+            variant=self.variant,
+            limits=self.limits,
+        )
+        loads_soon = {"PRELOAD": "always"} if self.watches and "PRELOAD" not in subject.environment else {}
+        return ServeRequest(
+            build=build,
+            host=self.host,
+            port=self.port,
+            name=self.name,
+            model_name=model_name,
+            timeout=self.timeout,
+            environment={**loads_soon, **parse_variables(self.variables)},
+        )
+
+
+def _follow(runner: "ContainerRunner", name: str) -> None:
+    """Show a container's log until it ends or Ctrl-C stops it; raise RunError where it has failed."""
     try:
-        for line in runner.logs(container.name, follow=True):
+        for line in runner.logs(name, follow=True):
             click.echo(line)
     finally:
-        ended = runner.stop(container.name)
+        ended = runner.stop(name)
     if ended.exit_code:
-        raise RunError(f"{container.name} exited with {ended.exit_code}", hint="the log stands above")
+        raise RunError(f"{name} exited with {ended.exit_code}", hint="the log stands above")
 
 
 @click.command("test")
