@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.runtime.daemon.test_channels import spoil
 
 from tests.integration.daemons import Daemon, StartDaemon, is_alive, starting_daemons, wait_until
+from tests.unit.runtime.daemon.test_channels import spoil
 
 pytestmark = pytest.mark.integration
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere, who has left its group is not found")
