@@ -71,6 +71,7 @@ def benchmark(tmp_path):
 
     def begin(then: str) -> subprocess.Popen[str]:
         (tmp_path / "bench.py").write_text(BENCHMARK.replace("{then}", then))
+        handled = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has everything below it ignore
         process = subprocess.Popen(
             [sys.executable, tmp_path / "bench.py", tmp_path / "peer.py", tmp_path / "ready"],
             env={**os.environ, "PYTHONPATH": str(BENCHMARKS), "TEST_OF_BENCHMARKS": str(tmp_path)},
@@ -78,6 +79,7 @@ def benchmark(tmp_path):
             stderr=subprocess.PIPE,
             text=True,
         )
+        signal.signal(signal.SIGHUP, handled)
         started.append(process)
         return process
 
