@@ -249,7 +249,8 @@ def test_a_call_is_ended_by_the_time_of_its_own_route_where_the_model_has_slower
 
 def test_a_setting_for_a_route_that_is_not_there_is_told(start_pair: StartDaemon) -> None:
     daemon = start_pair(REQUEST_TIMEOUT="60,ehco=1").wait_ready()
-    assert "REQUEST_TIMEOUT names 'ehco', which is no route here: there are echo, hold, whoami and 9 others" in daemon.log
+    there_are = "there are echo, hold, whoami and 9 others"
+    assert f"REQUEST_TIMEOUT names 'ehco', which is no route here: {there_are}" in daemon.log
 
 
 def test_a_model_that_cannot_load_takes_no_other_down(start_daemon: StartDaemon) -> None:
