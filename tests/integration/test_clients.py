@@ -233,13 +233,19 @@ def test_a_large_answer_is_sent_whole_to_a_client_that_reads_slowly(start_daemon
     assert answer.endswith(b"\r\n\r\n" + body)
 
 
+# Python imports it at every start: only the gateway gets a mistake.
+MISTAKE = """
+import sys
+if "modelyard.runtime.gateway" in sys.orig_argv:
+    from modelyard.runtime.gateway.fleet import Fleet
+    Fleet.describe_routes = lambda fleet: 1 / 0
+"""
+
+
 def test_the_gateway_keeps_to_itself_what_went_wrong_with_it(start_daemon: StartDaemon, tmp_path: Path) -> None:
-    daemon = start(start_daemon)
-    status = daemon.run_dir / "status.json"
-    kept = status.read_text()
-    status.write_text("no json")
+    (tmp_path / "sitecustomize.py").write_text(MISTAKE)
+    daemon = start(start_daemon, PYTHONPATH=str(tmp_path))
     answer = daemon.request("GET", "/routes")
-    status.write_text(kept)
     assert answer[0] == 500
     assert "Traceback" not in json.dumps(answer[1])
     wait_until(lambda: "Traceback" in daemon.log)
