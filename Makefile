@@ -19,7 +19,7 @@ export MODELYARD_SETUP := $(strip $(SETUP))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-unit lint data generate check-generated train-all build-all predict-all test-all logs \
+.PHONY: help setup demo test test-unit lint data generate check-generated train-all build-all predict-all push test-all logs \
         stop doctor base-image pin-gateway clean
 
 help:             ## list the targets

@@ -26,7 +26,7 @@ export MODELYARD_SHM_SIZE := $(strip $(SHM_SIZE))
 SETUP     ?= $(MODELYARD_SETUP)
 export MODELYARD_SETUP := $(strip $(SETUP))
 TAG       ?= latest
-PUSHED     = $(strip $(or $(REGISTRY),$(error say where to: make push REGISTRY=host/name)))/$(strip $(CONTAINER_NAME))
+PUSHED     = $(strip $(or $(REGISTRY),REGISTRY))/$(strip $(CONTAINER_NAME))
 
 # A model directory has an .s2i/environment, or at least its Makefile sets MODEL_NAME; an all/ is called so.
 IS_MODEL := $(wildcard .s2i/environment)$(filter file,$(origin MODEL_NAME))

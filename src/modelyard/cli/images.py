@@ -95,6 +95,10 @@ def build_command(
     from modelyard.commands.subject import find_subject
     from modelyard.context.build_context import load_context
 
+    if pushes_to is not None:
+        from modelyard.engines.oci.address import parse_address
+
+        parse_address(pushes_to)  # before anything is built
     console = Console(verbose=settings.verbose)
     open_engine = partial(settings.open_engine, engine, quiet=as_json)
     if context is not None:
