@@ -64,17 +64,10 @@ def pull_command(
 
     Without PLACE it becomes oci:NAME in this folder. A download that was cut off goes on where it stopped.
     """
-    from modelyard.commands.copying import copy_image, default_place
+    from modelyard.commands.copying import default_place
 
     place = target or default_place(source)
-    with _progress(f"pulling {source}") as on_transfer:
-        done = copy_image(
-            *(source, place, settings.directory, settings.environ),
-            platforms=platforms,
-            insecure=insecure,
-            on_transfer=on_transfer,
-        )
-    _show(settings, done, None, as_json=as_json)
+    copy_and_show(settings, source, place, verb="pulling", platforms=platforms, insecure=insecure, as_json=as_json)
 
 
 @click.command("copy")
@@ -99,16 +92,13 @@ def copy_command(
     FROM and TO are host/name:tag, host/name@sha256:..., oci:DIR[:NAME], oci-archive:FILE[:NAME] or
     docker-archive:FILE[:NAME].
     """
-    from modelyard.commands.copying import copy_image
-
-    with _progress(f"copying {source}") as on_transfer:
-        done = copy_image(
-            *(source, target, settings.directory, settings.environ),
-            platforms=platforms,
-            insecure=insecure,
-            on_transfer=on_transfer,
-        )
-    _show(settings, done, digest_file, as_json=as_json)
+    copy_and_show(
+        *(settings, source, target),
+        platforms=platforms,
+        insecure=insecure,
+        digest_file=digest_file,
+        as_json=as_json,
+    )
 
 
 @click.command("tags")
@@ -154,6 +144,30 @@ def logout_command(settings: Settings, host: str) -> None:
 
     known = log_out(host, settings.environ)
     click.echo(f"logged out of {host}" if known else f"there was no login to {host}", err=True)
+
+
+def copy_and_show(
+    settings: Settings,
+    source: str,
+    target: str,
+    *,
+    verb: str = "copying",
+    platforms: tuple[str, ...],
+    insecure: bool,
+    digest_file: str | None = None,
+    as_json: bool,
+) -> None:
+    """Copy an image from one place to another, showing how far it is, and print it by its digest."""
+    from modelyard.commands.copying import copy_image
+
+    with _progress(f"{verb} {source}") as on_transfer:
+        done = copy_image(
+            *(source, target, settings.directory, settings.environ),
+            platforms=platforms,
+            insecure=insecure,
+            on_transfer=on_transfer,
+        )
+    _show(settings, done, digest_file, as_json=as_json)
 
 
 def push_and_show(

@@ -12,8 +12,6 @@ from modelyard.engines.oci.layout import Descriptor, Layout, find_platforms
 from modelyard.engines.oci.registry import Manifest, Registry
 from modelyard.errors import EngineError
 
-SOURCE = "io.modelyard.source"
-"""The repositories that a blob is known to be in, of one registry: host/name, by blanks."""
 _PARALLEL = 4
 
 OnTransfer = Callable[[int, int], None]
