@@ -31,7 +31,7 @@ demo: $(VENV)/.tool ## train four models, build one daemon, send it requests, sh
 	@$(BIN)/modelyard demo --engine "$(or $(ENGINE),local)" --host "$(strip $(HOST))" --port "$(strip $(PORT))"
 test: $(VENV)/.dev lint ## run the whole test suite
 	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto --hypothesis-profile=thorough tests/unit tests/component; code=$$?; \
-	  [ $$code -le 1 ] || exit $$code; $(BIN)/pytest $(PYTEST_OPTIONS) -n auto --dist loadgroup tests/integration || exit; exit $$code
+	  [ $$code -le 1 ] || exit $$code; $(BIN)/pytest $(PYTEST_OPTIONS) -n auto --dist loadscope tests/integration || exit; exit $$code
 test-unit: $(VENV)/.dev ## run the unit tests only: no process, no framework, a few seconds
 	@$(BIN)/pytest $(PYTEST_OPTIONS) -n auto tests/unit
 lint: $(VENV)/.dev ## run ruff, mypy, import-linter and shellcheck

@@ -10,16 +10,19 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from modelyard.context.build_context import BuildContext
 from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.protocols import Engine
 from modelyard.workspace import Kind
-from tests.integration.engine_daemons import running_engine, stop_services
+from tests.integration.engine_daemons import ROOT, running_engine, stop_services
 
 # A builder that knows nothing of environments: what it runs is the source's main.sh.
 BASH_ASSEMBLE = """\
@@ -42,6 +45,7 @@ StageModel = Callable[..., BuildContext]
 BUILD = """
 import os, sys
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from modelyard.context.build_context import load_context
 from modelyard.engines import open_engine
@@ -83,22 +87,29 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         shutil.rmtree(services)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one engine's store run one after the other, those of a file too; the others at the same time.
-
-    The longest groups come first, so that no process is left alone with one of them in the end.
-    """
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group_of(item)))
-    items.sort(key=lambda item: (*ENGINES[1:], _group_of(item)).index(_group_of(item)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Hand out tests by what they share: those of one engine's store, or of a file, run one after the other."""
+    return _StoreScheduling(config, log)
 
 
-def _group_of(item: pytest.Item) -> str:
+class _StoreScheduling(LoadScopeScheduling):
+    # Not the groups of xdist's own marks: with pytest 9.2 they are lost, silently.
+    def _split_scope(self, nodeid: str) -> str:
+        return _group_of(nodeid)
+
+
+def _group_of(nodeid: str) -> str:
     """The engine of images that a test uses, by its parameter or as ENGINE of its file; else the file."""
-    asked = re.findall(rf"\b({'|'.join(ENGINES[1:])})\b", item.nodeid.partition("[")[2])
-    fixed: str | None = getattr(getattr(item, "module", None), "ENGINE", None)
-    return fixed or (asked[0] if asked else item.path.name)
+    path, _, test = nodeid.partition("::")
+    asked = re.search(rf"\b({'|'.join(ENGINES[1:])})\b", test.partition("[")[2])
+    return asked[1] if asked else _engine_of_file(path) or path
+
+
+@cache
+def _engine_of_file(path: str) -> str | None:
+    fixed = re.search(r'^ENGINE = "(\w+)"$', (ROOT / path).read_text(), re.MULTILINE)
+    return fixed and fixed[1]
 
 
 @pytest.fixture(scope="session")

@@ -236,6 +236,13 @@ def test_injections_without_a_target_or_with_a_relative_one_go_to_the_working_di
     assert build(injections=("a;b:sub",))[1] == ["/work/a", "/work/sub/b"]
 
 
+def test_values_are_the_images_as_they_were_written(client, build):
+    value = """a "b" 'c' $HOME \\ #"""
+    image, _ = build(environment={"SAID": value}, labels={"said": value})
+    assert labels(client, image)["said"] == value
+    assert run_command(client, image, 'printf "%s" "$SAID"') == [value]
+
+
 def test_labels_that_assemble_leaves_are_the_images(client, build, source):
     (source / ".s2i" / "bin").mkdir(parents=True)
     assemble = source / ".s2i" / "bin" / "assemble"

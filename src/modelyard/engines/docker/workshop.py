@@ -147,8 +147,14 @@ class Workshop:
     def commit(self, *, title: str, changes: Iterable[str]) -> str:
         """Make an image of what is there now; return its id."""
         with self.client.talking("commit the container"):
-            made = self.client.api.commit(self.id, message=title, pause=False, changes=list(changes))
+            told = [_without_escapes(line) if self.client.is_podman else line for line in changes]
+            made = self.client.api.commit(self.id, message=title, pause=False, changes=told)
         return str(made["Id"])
+
+
+def _without_escapes(line: str) -> str:
+    """Write an instruction as Podman's commit reads it: it takes the quotes off a value, and the rest for the value."""
+    return re.sub(r'\\(["\\$])', r"\1", line) if line.startswith(("ENV ", "LABEL ")) else line
 
 
 @contextmanager
