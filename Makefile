@@ -67,7 +67,7 @@ clean:            ## remove .venv and caches (images and environments: modelyard
 # The tool's own virtual environment. pip reads the user's own settings: index, proxy, certificates.
 $(VENV)/.tool: pyproject.toml | $(VENV)/bin/pip
 	@echo "---> installing modelyard into $(VENV)"
-	@$(BIN)/python -m pip install --quiet --editable '.[docker]' && touch $@
+	@$(BIN)/python -m pip install --quiet --editable '.[data,docker]' && touch $@
 $(VENV)/.dev: pyproject.toml $(VENV)/.tool
 	@echo "---> installing what the tests need into $(VENV)"
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]' && touch $@

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.engines.local.processes import start_time
+from modelyard.machine.processes import start_time
 from modelyard.workspace import ModelDirectory
 from tests.conftest import write_files
 from tests.integration.tiny_workspace import Tiny, free_port, interrupt, runs, tiny_workspace, wait_for

@@ -14,6 +14,8 @@ from botocore.exceptions import (  # noqa: E402
     NoCredentialsError,
 )
 
+from modelyard.cli.console import Console  # noqa: E402
+from modelyard.commands.datasets import DataSetRequest, create_dataset  # noqa: E402
 from modelyard.errors import StoreError  # noqa: E402
 from modelyard.store.protocols import ChangedFileError, Entry, InterruptedTransferError  # noqa: E402
 from modelyard.store.s3 import S3Store  # noqa: E402
@@ -146,3 +148,21 @@ def test_without_boto3_the_error_names_the_extra(monkeypatch, tmp_path):
     with pytest.raises(StoreError, match="boto3") as caught:
         fetch("s3://models/a", tmp_path)
     assert caught.value.hint == "pip install 'modelyard[s3]'"
+
+
+def test_a_data_set_is_made_of_files_in_a_bucket(bucket, tmp_path):
+    numpy = pytest.importorskip("numpy")
+    sources = {}
+    for part, size in (("train", 6), ("test", 3)):
+        for kind, shape in (("data", (size, 2)), ("labels", (size,))):
+            numpy.save(tmp_path / "array.npy", numpy.ones(shape))
+            sources[f"{part}-{kind}"] = push(tmp_path / "array.npy", f"s3://models/arrays/{part}-{kind}.npy")
+    request = DataSetRequest(name="ones", folder=tmp_path / "data", sources=sources, start=tmp_path)
+    made = create_dataset(request, Console())
+    assert numpy.load(made.path / "train-data.npy").tolist() == [[1, 1]] * 6
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["ones"]
+    sources["test-labels"] = "s3://models/arrays/none.npy"
+    request = DataSetRequest(name="more", folder=tmp_path / "data", sources=sources, start=tmp_path)
+    with pytest.raises(StoreError, match=r"arrays/none.npy"):
+        create_dataset(request, Console())
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["ones"]

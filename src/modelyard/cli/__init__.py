@@ -39,6 +39,7 @@ COMMANDS = {
     "ps": ("containers", "List containers."),
     "logs": ("containers", "Show a container's log."),
     "stop": ("containers", "Stop containers."),
+    "dataset": ("dataset", "Make, list and delete data sets of arrays, as KubeDataset opens them."),
     "store": ("store", "Move model files to and from a folder or an S3 bucket."),
     "s2i": ("s2i", "Build any source with any S2I builder image, as upstream's s2i does."),
     "demo": ("demo", "Train, package, serve and test a whole project."),

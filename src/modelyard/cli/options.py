@@ -31,6 +31,12 @@ variant_option = click.option(
     help="Which builders/<variant>.args to build with.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+project_option = click.option(
+    "-p",
+    "--project",
+    metavar="NAME",
+    help="The project. Default: that of the current folder, else the only one.",
+)
 variables_option = click.option(
     "-e", "--env", "variables", multiple=True, metavar="KEY=VALUE", help="Set a variable of the container."
 )

@@ -41,6 +41,28 @@ def find_project(workspace: Workspace, text: str, *, start: Path) -> str:
     return path.name if path.parent == workspace.projects_root else text
 
 
+def choose_project(workspace: Workspace, asked: str | None, *, start: Path) -> Path:
+    """The folder of the project that is asked for, else of the one that `start` lies in, else of the only one.
+
+    Raises WorkspaceError where there is none of that name, or where it is not clear which is meant.
+    """
+    if asked is not None:
+        folder = workspace.projects_root / find_project(workspace, asked, start=start)
+        if folder.parent != workspace.projects_root or not folder.is_dir():
+            workspace.model_directories(asked)  # says which there are
+        return folder
+    inside = [folder for folder in (start, *start.parents) if folder.parent == workspace.projects_root]
+    if inside and inside[0].name != COMBINED:
+        return inside[0]
+    names = workspace.projects()
+    if len(names) == 1:
+        return workspace.projects_root / names[0]
+    raise WorkspaceError(
+        f"{start}: which project is meant? (projects here: {', '.join(names) or 'none yet'})",
+        hint="name it: --project NAME, or change into its folder",
+    )
+
+
 def find_models(workspace: Workspace, path: Path) -> tuple[ModelDirectory, ...]:
     """Every model directory that `path` stands for.
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from modelyard.commands.script import run_script
-from modelyard.engines.local.processes import start_time
 from modelyard.errors import RunError
+from modelyard.machine.processes import start_time
 
 # Starts a child, and cleans up when asked to end; the child holds the output open for a moment longer.
 CLEANS_UP = """\

@@ -16,12 +16,12 @@ from pathlib import Path
 from modelyard.engines.delegation import choose_grace, pick_container
 from modelyard.engines.local import monitor
 from modelyard.engines.local.images import LocalImages
-from modelyard.engines.local.processes import is_running, start_time
 from modelyard.engines.ports import claim_port
 from modelyard.engines.protocols import Container, ContainerSpec, Image, Mount, OnOutput, PublishedPort
 from modelyard.errors import EngineError, InputError
 from modelyard.machine.home import Home, read_record, remove_tree, write_record
 from modelyard.machine.process import inherit, signal_group
+from modelyard.machine.processes import is_running, start_time
 from modelyard.network import CERTIFICATES, PROXIES
 from modelyard.workspace import as_container_name
 

@@ -8,10 +8,10 @@ import threading
 
 import pytest
 
-from modelyard.engines.local.processes import is_running, start_time
 from modelyard.engines.ports import choose_port, describe_listener
 from modelyard.errors import EngineError, PortTakenError
 from modelyard.machine.process import inherit, run_command
+from modelyard.machine.processes import is_running, start_time
 
 
 def test_process_is_told_from_another_with_its_number():
