@@ -16,17 +16,23 @@ def parse_document(content: bytes, where: str) -> dict[str, Any]:
 
     Raises EngineError that says what `where` has instead.
     """
+    document = parse_object(content, where)
+    for name in ("config", "layers", "manifests"):
+        found = document.get(name, [])
+        each = [found] if name == "config" and found != [] else found
+        if not isinstance(each, list) or not all(map(_is_descriptor, each)):
+            raise EngineError(f"{where}: its {name!r} has no mediaType, digest and size", hint=_HINT)
+    return document
+
+
+def parse_object(content: bytes, where: str) -> dict[str, Any]:
+    """A JSON object; raise EngineError where `where` has none."""
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise EngineError(f"{where}: no JSON ({error})", hint=_HINT) from None
     if not isinstance(document, dict):
         raise EngineError(f"{where}: no JSON object", hint=_HINT)
-    for name in ("config", "layers", "manifests"):
-        found = document.get(name, [])
-        each = [found] if name == "config" and found != [] else found
-        if not isinstance(each, list) or not all(map(_is_descriptor, each)):
-            raise EngineError(f"{where}: its {name!r} has no mediaType, digest and size", hint=_HINT)
     return document
 
 

@@ -1,0 +1,67 @@
+"""Base images from a real registry and of a real engine."""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.interpreter import find_interpreter
+from modelyard.engines.docker.sockets import find_socket
+from modelyard.engines.oci.address import parse_address
+from modelyard.engines.oci.bases import open_base
+from modelyard.engines.oci.connection import Connection
+from modelyard.engines.oci.layout import Layout
+from modelyard.engines.oci.registry import Registry
+from modelyard.engines.oci.transfer import push
+from modelyard.errors import EngineError
+from modelyard.images.platforms import TargetPlatform
+from tests.base_images import ARCHITECTURE, file, make_image, make_index, pack_layer
+from tests.integration.registries import running_registry
+
+AMD64 = TargetPlatform(architecture="amd64")
+
+
+def put(layout: Layout, top, reference: str) -> None:
+    connection = Connection(os.environ)
+    push(layout, top, Registry(connection), parse_address(reference))
+    connection.close()
+
+
+def test_a_base_comes_from_a_registry_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("modelyard.engines.oci.refusals._PAUSE", 0.01)
+    there, layout, said = Layout(tmp_path / "there"), Layout(tmp_path / "home"), []
+    images = {name: make_image(there, [pack_layer(file(name))], architecture=name) for name in ("amd64", "arm64")}
+    with running_registry(tmp_path / "registry") as host:
+        put(there, make_index(there, images), f"{host}/bases/py:v1")
+        put(there, images["amd64"], f"{host}/bases/single:v1")
+        references = [f"{host}/bases/py:v1", f"{host}/bases/single@{images['amd64']['digest']}"]
+        first = [open_base(each, AMD64, os.environ, layout, on_output=said.append) for each in references]
+        with pytest.raises(EngineError, match="has no image for linux/arm64"):
+            open_base(references[1], TargetPlatform(architecture="arm64"), os.environ, layout)
+        with pytest.raises(EngineError, match="404"):
+            open_base(f"{host}/bases/none:v1", AMD64, os.environ, layout)
+    # The registry is gone.
+    again = [open_base(each, AMD64, os.environ, layout, on_output=said.append) for each in references]
+    assert [each.digest for each in again] == [each.digest for each in first] == [images["amd64"]["digest"]] * 2
+    assert [found.path for found in again[0].tree.walk()] == ["/amd64"]
+    assert len(said) == 2, "it is got once"
+    with pytest.raises(EngineError, match=r"could not pull .*\(5 tries\)") as caught:
+        open_base(references[0], TargetPlatform(architecture="arm64"), os.environ, layout)
+    assert "MODELYARD_BASE_IMAGE names another" in str(caught.value.hint)
+
+
+def test_what_is_read_of_the_engines_base_is_what_it_says_when_it_runs(image_engines, tmp_path):
+    environ = {**os.environ, **image_engines("docker"), "MODELYARD_HOME": str(tmp_path / "home")}
+    archive, name = tmp_path / "base.tar", environ["MODELYARD_BASE_IMAGE"]
+    socket = find_socket("docker", environ)
+    assert socket is not None
+    client = Client(socket, environ)
+    with archive.open("wb") as saved:
+        saved.writelines(client.api.get_image(name))
+    layout = Layout(Path(environ["MODELYARD_HOME"], "oci"))
+    base = open_base(f"docker-archive:{archive}", TargetPlatform(architecture=ARCHITECTURE), environ, layout)
+    image = client.api.inspect_image(name)["Id"]
+    assert base.id == image, "it is the very image"
+    assert asdict(base.interpreter) == asdict(find_interpreter(client, image))
