@@ -109,6 +109,7 @@ def test_a_listing_is_kept_as_it_was(tmp_path):
         (gzip.compress(pack_layer(file("x", bytes(9999))))[:-20], "is not all of a gzip"),
         (b"\x28\xb5\x2f\xfd...", "is compressed with zstd"),
     ],
+    ids=["text", "no tar", "cut off", "zstd"],
 )
 def test_a_broken_layer_is_called_by_its_name(tmp_path, content, said):
     path = tmp_path / "layer"
