@@ -17,7 +17,6 @@ from modelyard.cli.options import (
     pass_settings,
     variant_option,
 )
-from modelyard.cli.registry import push_and_show
 from modelyard.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ def build_command(
             return
         image = building.build_image(request, open_engine(), console)
     if pushes_to is not None:
+        from modelyard.cli.registry import push_and_show
+
         push_and_show(settings, image.id, pushes_to, engine=open_engine(), as_json=as_json)
     elif as_json:
         print_json(vars(image))

@@ -12,6 +12,6 @@ from modelyard.runtime.scratch import scratch_folder
 def make_application(client: Client, plan: ApplicationPlan, dependencies: str) -> str:
     """Lay the source on the dependency image and return the new image's id."""
     with client.talking("look at the dependency image"):
-        below: Mapping[str, Any] = client.api.inspect_image(dependencies)
+        below: Mapping[str, Any] = client.asks.inspect_image(dependencies)
     with scratch_folder() as folder:
         return stack_layers(client, dependencies, write_application(plan, below["Config"], folder))

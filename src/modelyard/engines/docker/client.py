@@ -5,10 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import NOT_FOUND, HTTPException
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import urlsplit
 
+from modelyard.engines.docker.questions import Questions, RefusedError
 from modelyard.engines.docker.sockets import ENGINES, Socket, find_answering, require_socket
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError, InputError, ModelyardError, PortTakenError
@@ -22,7 +24,7 @@ _LONG = 3600
 
 @dataclass(frozen=True)
 class Client:
-    """An engine's API. `api` is the SDK's low-level client; wrap its use in `talking`."""
+    """An engine's API. `api` is the SDK's low-level client, `asks` is there sooner; use both within `talking`."""
 
     socket: Socket
     environ: Mapping[str, str]
@@ -51,17 +53,22 @@ class Client:
             return api
 
     @cached_property
+    def asks(self) -> Any:
+        """What answers the methods of `Questions`: those where the engine has a Unix socket, else the SDK's client."""
+        return Questions(self.socket.url, _LONG) if urlsplit(self.socket.url).scheme == "unix" else self.api
+
+    @cached_property
     def version(self) -> Mapping[str, Any]:
         """What the engine says about itself."""
         with self.talking("ask for the version"):
-            version: Mapping[str, Any] = self.api.version()
+            version: Mapping[str, Any] = self.asks.version()
         return version
 
     @cached_property
     def info(self) -> Mapping[str, Any]:
         """What the engine says about its host."""
         with self.talking("ask about the host"):
-            info: Mapping[str, Any] = self.api.info()
+            info: Mapping[str, Any] = self.asks.info()
         return info
 
     @cached_property
@@ -107,7 +114,7 @@ class Client:
         for _ in range(_TRIES):
             try:
                 with self.talking("list the images"):
-                    listed: list[Mapping[str, Any]] = self.api.images(filters={"label": label})
+                    listed: list[Mapping[str, Any]] = self.asks.images(filters={"label": label})
                 return listed
             except EngineError as error:
                 if "image not known" not in error.message:
@@ -132,12 +139,14 @@ class Client:
             raise self._translate(error, action) from error
 
     def _translate(self, error: Exception, action: str) -> Exception:
+        if isinstance(error, RefusedError):
+            return explain_api_error(error.explanation, action, status=error.status_code)
         from docker.errors import APIError, DockerException
         from requests.exceptions import RequestException
 
         if isinstance(error, APIError):
             return explain_api_error(str(error.explanation or error), action, status=error.status_code)
-        if isinstance(error, DockerException | RequestException | OSError):
+        if isinstance(error, DockerException | RequestException | HTTPException | OSError):
             return EngineError(
                 f"{self.socket.engine}: no answer from {self.socket.url}, trying to {action}: {_reason(error)}",
                 hint=f"start it ({self.socket.start}), check that you may use its socket, or use --engine local",
@@ -154,6 +163,11 @@ def open_client(engine: str | None, environ: Mapping[str, str]) -> Client:
     raise EngineError(
         f"the engine {engine!r} has no images that s2i could build on", hint=f"engines: {', '.join(ENGINES)}"
     )
+
+
+def is_missing(error: EngineError) -> bool:
+    """Whether the engine refused since there is no such thing."""
+    return getattr(error.__cause__, "status_code", None) == NOT_FOUND
 
 
 def explain_api_error(said: str, action: str, *, status: int | None) -> ModelyardError:

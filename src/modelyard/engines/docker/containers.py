@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modelyard.engines.delegation import choose_grace, pick_container
-from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.client import Client, is_missing
 from modelyard.engines.docker.images import DockerImages, parse_time
 from modelyard.engines.docker.workshop import lines_of, remove_container
 from modelyard.engines.ports import claim_port
@@ -149,13 +149,11 @@ class DockerContainers:
         remove_container(self.client, other.id)
 
     def _inspect(self, id: str) -> Container | None:
-        from docker.errors import NotFound
-
         try:
             with self.client.talking(f"look at the container {id[:12]}"):
                 found = self.client.api.inspect_container(id)
         except EngineError as error:
-            if isinstance(error.__cause__, NotFound):
+            if is_missing(error):
                 return None
             raise
         return as_container(found)

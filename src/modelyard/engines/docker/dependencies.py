@@ -12,7 +12,6 @@ from modelyard.engines.docker.assembling import assemble_requirements, make_setu
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.interpreter import find_interpreter
 from modelyard.engines.docker.profile import ContainerProfile
-from modelyard.engines.docker.pulling import find_image
 from modelyard.engines.docker.stack import stack_layers
 from modelyard.engines.docker.workshop import is_abandoned, make_name
 from modelyard.engines.protocols import OnOutput
@@ -22,12 +21,6 @@ from modelyard.images.laying_out import lay_out
 from modelyard.images.shelves import count_shared
 from modelyard.images.staging import NeedsContainerError
 from modelyard.machine.home import Home, explaining_disk_errors, measure_tree, remove_tree
-
-
-def find_dependencies(client: Client, plan: DependencyPlan) -> str | None:
-    """The id of the image of a plan, if it is there."""
-    found = find_image(client, plan.tag)
-    return None if found is None else str(found["Id"])
 
 
 def make_dependencies(client: Client, plan: DependencyPlan, profile: ContainerProfile, on_output: OnOutput) -> str:
@@ -41,7 +34,7 @@ def make_dependencies(client: Client, plan: DependencyPlan, profile: ContainerPr
         aside.submit(remove_tree, folder / "environments")  # while the engine reads the layers
         image = stack_layers(client, base, change)
     with client.talking(f"tag {plan.tag}"):
-        client.api.tag(image, *plan.tag.split(":"))
+        client.asks.tag(image, *plan.tag.split(":"))
     return image
 
 
@@ -100,6 +93,6 @@ def _find_layers(client: Client, base: str, keys: Sequence[str]) -> Sequence[str
     if best is None or not counts[best]:
         return []
     with client.talking("look at the layers that are there"):
-        below = len(client.api.inspect_image(base)["RootFS"]["Layers"])
-        digests: list[str] = client.api.inspect_image(best)["RootFS"]["Layers"][below : below + counts[best]]
+        below = len(client.asks.inspect_image(base)["RootFS"]["Layers"])
+        digests: list[str] = client.asks.inspect_image(best)["RootFS"]["Layers"][below : below + counts[best]]
     return digests

@@ -47,13 +47,13 @@ class DockerImages:
     def get(self, id: str) -> Image:
         """The image of a whole id."""
         with self.client.talking(f"look at the image {id[:19]}"):
-            return self._as_image(self.client.api.inspect_image(f"sha256:{id.removeprefix('sha256:')}"))
+            return self._as_image(self.client.asks.inspect_image(f"sha256:{id.removeprefix('sha256:')}"))
 
     def tag(self, id: str, tag: str) -> None:
         """Let `tag` name the image `id`, whatever it named before."""
         name, _, version = self.client.namespace.reference(tag).rpartition(":")
         with self.client.talking(f"tag {tag}"):
-            self.client.api.tag(f"sha256:{id.removeprefix('sha256:')}", name, version)
+            self.client.asks.tag(f"sha256:{id.removeprefix('sha256:')}", name, version)
 
     def remove(self, image: Image, reference: str) -> Image:
         """Take a tag off an image, and remove it with its last one or where it is named by its id."""

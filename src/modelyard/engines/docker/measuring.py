@@ -4,7 +4,7 @@ import tarfile
 from collections.abc import Mapping
 from typing import Any
 
-from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.client import Client, is_missing
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.protocols import Image
 from modelyard.errors import EngineError
@@ -49,8 +49,6 @@ def _read_environments(client: Client, image: str) -> tuple[dict[str, int], dict
                 if is_record(path) and (file := archive.extractfile(member)):
                     records[path] = file.read().decode(errors="replace")
     except EngineError as error:
-        from docker.errors import NotFound
-
-        if not isinstance(error.__cause__, NotFound):
+        if not is_missing(error):
             raise
     return sizes, records

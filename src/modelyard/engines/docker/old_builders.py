@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.client import Client, is_missing
 from modelyard.errors import EngineError
 from modelyard.images.builder import BUILDER_LABEL, ROLE_LABEL
 
@@ -89,12 +89,10 @@ def _describe(client: Client, item: Mapping[str, Any]) -> BuilderImage:
 
 def _layers(client: Client, item: Mapping[str, Any]) -> Sequence[str]:
     """The layers of an image; none of one that another process has removed meanwhile."""
-    from docker.errors import NotFound
-
     try:
         with client.talking(f"look at {item['Id'][7:19]}"):
-            return tuple(client.api.inspect_image(item["Id"])["RootFS"].get("Layers") or ())
+            return tuple(client.asks.inspect_image(item["Id"])["RootFS"].get("Layers") or ())
     except EngineError as error:
-        if isinstance(error.__cause__, NotFound):
+        if is_missing(error):
             return ()
         raise

@@ -10,7 +10,6 @@ from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.protocols import OnOutput
-from modelyard.images.application import own_scripts
 from modelyard.images.instructions import format_instructions
 from modelyard.images.layer import UID
 from modelyard.machine.failure import explain_build_failure
@@ -31,11 +30,6 @@ class OneContainerPlan:
     environment: Mapping[str, str]
     labels: Mapping[str, str]
     build_environment: Mapping[str, str] = field(default_factory=dict)
-
-
-def builds_in_one(context: BuildContext) -> bool:
-    """Whether its assemble may know nothing of stages: it is the model's own, or of a builder of scripts alone."""
-    return "assemble" in own_scripts(context) or not (context.about.builder / "Dockerfile").is_file()
 
 
 def one_container_key(context: BuildContext, builder: str) -> str:

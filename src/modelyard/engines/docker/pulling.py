@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.client import Client, is_missing
 from modelyard.engines.docker.events import raise_error
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
@@ -12,14 +12,12 @@ from modelyard.images.builder import BASE_IMAGE
 
 def find_image(client: Client, reference: str) -> Mapping[str, Any] | None:
     """What the engine tells of an image; None where it has none of that name."""
-    from docker.errors import ImageNotFound
-
     try:
         with client.talking(f"look at {reference}"):
-            image: Mapping[str, Any] = client.api.inspect_image(reference)
+            image: Mapping[str, Any] = client.asks.inspect_image(reference)
             return image
     except EngineError as error:
-        if isinstance(error.__cause__, ImageNotFound):
+        if is_missing(error):
             return None
         raise
 

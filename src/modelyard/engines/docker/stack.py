@@ -33,7 +33,7 @@ def stack_layers(client: Client, parent: str, change: Change) -> str:
 def _inspect(client: Client, image: str) -> Mapping[str, Any]:
     """What the engine tells of an image; Podman leaves the health check out of its answers in Docker's format."""
     with client.talking(f"look at {image}"):
-        found: dict[str, Any] = client.api.inspect_image(image)
+        found: dict[str, Any] = client.asks.inspect_image(image)
         if client.is_podman:
             own = client.api.get(f"{client.api.base_url}/v4.0.0/libpod/images/{found['Id']}/json").json()
             found["Config"]["Healthcheck"] = own.get("Healthcheck")

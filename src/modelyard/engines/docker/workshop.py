@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryFile
 from typing import IO, Any
 
-from modelyard.engines.docker.client import Client
+from modelyard.engines.docker.client import Client, is_missing
 from modelyard.engines.docker.upload import write_upload
 from modelyard.engines.protocols import OnOutput
 from modelyard.errors import EngineError
@@ -98,7 +98,7 @@ class Workshop:
                 content = archive.extractfile(member) if member is not None and member.isreg() else None
                 return content.read() if content is not None else None
         except EngineError as error:
-            if getattr(error.__cause__, "status_code", None) == 404:
+            if is_missing(error):
                 return None
             raise
 

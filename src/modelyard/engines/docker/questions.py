@@ -1,0 +1,78 @@
+"""The few questions that a build without a change asks, put to a socket of this machine without the SDK.
+
+The SDK comes with requests and urllib3; loading those takes longer than all of the answers. It does everything else,
+and everything at engines that are not behind a Unix socket: TLS, versions and SSH are its business alone.
+"""
+
+import json
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+
+class RefusedError(Exception):
+    """The engine's refusal, with the names that the SDK's APIError has."""
+
+    def __init__(self, explanation: str, status_code: int) -> None:
+        super().__init__(explanation)
+        self.explanation = explanation
+        self.status_code = status_code
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What is asked of an engine at `url` (unix://...), by the names that the SDK's low-level client has for it.
+
+    Raises RefusedError, and OSError or HTTPException where nobody answers; see
+    https://docs.docker.com/reference/api/engine/.
+    """
+
+    url: str
+    timeout: float
+
+    def version(self) -> Mapping[str, Any]:
+        """What the engine says about itself."""
+        answer: Mapping[str, Any] = self._ask("GET", "/version")
+        return answer
+
+    def info(self) -> Mapping[str, Any]:
+        """What the engine says about its host."""
+        answer: Mapping[str, Any] = self._ask("GET", "/info")
+        return answer
+
+    def images(self, *, filters: Mapping[str, str]) -> list[Mapping[str, Any]]:
+        """The images that match every filter."""
+        asked = json.dumps({name: [value] for name, value in filters.items()})
+        answer: list[Mapping[str, Any]] = self._ask("GET", "/images/json", filters=asked)
+        return answer
+
+    def inspect_image(self, image: str) -> Mapping[str, Any]:
+        """What is known of an image."""
+        answer: Mapping[str, Any] = self._ask("GET", f"/images/{quote(image, safe='/:')}/json")
+        return answer
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        """Let a tag name an image."""
+        self._ask("POST", f"/images/{quote(image, safe='/:')}/tag", repo=repository, tag=tag)
+
+    def _ask(self, method: str, path: str, **parameters: str) -> Any:
+        connection = HTTPConnection("localhost", timeout=self.timeout)
+        with socket.socket(socket.AF_UNIX) as connection.sock:
+            connection.sock.settimeout(self.timeout)
+            connection.sock.connect(urlsplit(self.url).path)
+            connection.request(method, f"{path}?{urlencode(parameters)}" if parameters else path)
+            response = connection.getresponse()
+            said = response.read()
+        if response.status >= 400:
+            raise RefusedError(_explanation(said), response.status)
+        return json.loads(said) if said else None
+
+
+def _explanation(said: bytes) -> str:
+    try:
+        return str(json.loads(said)["message"])
+    except (ValueError, TypeError, KeyError):
+        return said.decode(errors="replace")
