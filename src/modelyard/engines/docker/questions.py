@@ -1,4 +1,4 @@
-"""The few questions that a build without a change asks, put to a socket of this machine without the SDK.
+"""The few questions of a build in which little has changed, put to a socket of this machine without the SDK.
 
 The SDK comes with requests and urllib3; loading those takes longer than all of the answers. It does everything else,
 and everything at engines that are not behind a Unix socket: TLS, versions and SSH are its business alone.
@@ -6,9 +6,9 @@ and everything at engines that are not behind a Unix socket: TLS, versions and S
 
 import json
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import BAD_REQUEST, HTTPConnection
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -54,21 +54,36 @@ class Questions:
         answer: Mapping[str, Any] = self._ask("GET", f"/images/{quote(image, safe='/:')}/json")
         return answer
 
+    def history(self, image: str) -> list[Mapping[str, Any]]:
+        """What an image was made by, the newest first."""
+        answer: list[Mapping[str, Any]] = self._ask("GET", f"/images/{quote(image, safe='/:')}/history")
+        return answer
+
+    def load_image(self, archive: Iterable[bytes], *, quiet: bool) -> Iterator[Mapping[str, Any]]:
+        """Load an archive of images; pass on what the engine says of it."""
+        said = self._send("POST", "/images/load", archive, quiet=str(quiet).lower())
+        yield from map(json.loads, filter(bytes.strip, said.splitlines()))
+
     def tag(self, image: str, repository: str, tag: str) -> None:
         """Let a tag name an image."""
         self._ask("POST", f"/images/{quote(image, safe='/:')}/tag", repo=repository, tag=tag)
 
     def _ask(self, method: str, path: str, **parameters: str) -> Any:
+        said = self._send(method, path, None, **parameters)
+        return json.loads(said) if said else None
+
+    def _send(self, method: str, path: str, body: Iterable[bytes] | None, **parameters: str) -> bytes:
         connection = HTTPConnection("localhost", timeout=self.timeout)
         with socket.socket(socket.AF_UNIX) as connection.sock:
             connection.sock.settimeout(self.timeout)
             connection.sock.connect(urlsplit(self.url).path)
-            connection.request(method, f"{path}?{urlencode(parameters)}" if parameters else path)
+            headers = {"Content-Type": "application/x-tar"} if body is not None else {}
+            connection.request(method, f"{path}?{urlencode(parameters)}" if parameters else path, body, headers)
             response = connection.getresponse()
             said = response.read()
-        if response.status >= 400:
+        if response.status >= BAD_REQUEST:
             raise RefusedError(_explanation(said), response.status)
-        return json.loads(said) if said else None
+        return said
 
 
 def _explanation(said: bytes) -> str:

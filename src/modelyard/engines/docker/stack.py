@@ -6,7 +6,6 @@ from typing import Any
 
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.parent import describe_parent
-from modelyard.engines.docker.workshop import open_workshop
 from modelyard.errors import EngineError
 from modelyard.images.archive import stream_archive
 from modelyard.images.configuration import Change, image_id, make_config
@@ -21,6 +20,8 @@ def stack_layers(client: Client, parent: str, change: Change) -> str:
     below = _inspect(client, parent)
     if client.loads_parts:
         return _load(client, below, change)
+    from modelyard.engines.docker.workshop import open_workshop
+
     with open_workshop(client, parent, start=False, title=change.title) as workshop:
         for _, layer in change.layers:
             with layer.path.open("rb") as file:
@@ -42,9 +43,9 @@ def _inspect(client: Client, image: str) -> Mapping[str, Any]:
 
 def _load(client: Client, below: Mapping[str, Any], change: Change) -> str:
     with client.talking(f"add {change.title}"):
-        history: Sequence[Mapping[str, Any]] = client.api.history(below["Id"])
+        history: Sequence[Mapping[str, Any]] = client.asks.history(below["Id"])
         config = make_config(describe_parent(below, history), change)
-        for event in client.api.load_image(stream_archive(config, change), quiet=True):
+        for event in client.asks.load_image(stream_archive(config, change), quiet=True):
             if "error" in event:
                 raise EngineError(f"the engine could not load {change.title}: {event['error']}")
     return image_id(config)
