@@ -70,7 +70,7 @@ class Questions:
 
     def _ask(self, method: str, path: str, **parameters: str) -> Any:
         said = self._send(method, path, None, **parameters)
-        return json.loads(said) if said else None
+        return json.loads(said) if said.strip() else None
 
     def _send(self, method: str, path: str, body: Iterable[bytes] | None, **parameters: str) -> bytes:
         connection = HTTPConnection("localhost", timeout=self.timeout)

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 from modelyard.runtime.application import Model
 from modelyard.runtime.daemon.channels import CLOCK, DUMP_SIGNAL, NonsenseError, parse_news, read_clock
-from modelyard.runtime.daemon.families import MARK, end_family, read_work
+from modelyard.runtime.daemon.families import MARK, end_family
 from modelyard.runtime.daemon.logs import fields
 from modelyard.runtime.daemon.memory import read_resident_bytes, reserve_disk
 from modelyard.runtime.daemon.seldon_metrics import metrics_path
@@ -26,7 +26,10 @@ from modelyard.runtime.daemon.site import Site
 from modelyard.runtime.daemon.status import ModelStatus
 from modelyard.runtime.daemon.taken import own_socket
 from modelyard.runtime.routes import Route
+from modelyard.runtime.supervisor.attention import Attention
+from modelyard.runtime.supervisor.effort import Effort
 from modelyard.runtime.supervisor.forks import ForkServer
+from modelyard.runtime.supervisor.last_words import LastWords
 from modelyard.runtime.supervisor.lines import MAX_LINE, LineBuffer, read_lines, unfollow
 from modelyard.runtime.supervisor.processes import NEVER, Child, Process, describe_exit
 
@@ -34,14 +37,9 @@ log = logging.getLogger(__name__)
 
 _MAX_NEWS = 1 << 24  # the modules and files of a large model take more than a line of its log may
 _LAST_WORDS = 3.0
-_AT_WORK = 0.1  # of a core, over so many seconds:
-_WORK_TIME = 10.0
 _DUMP_TIME = 0.3
-_FATAL = "Fatal Python error"
 _GRACE = 0.2  # the gateway gives up first, so that the client gets its 504
-_ASK_EVERY = 5.0
 _LEAST_PATIENCE = 5.0
-_LONGEST_LOOK = 1.0
 _STARTS = count(1)
 
 
@@ -89,21 +87,18 @@ class ModelProcess(Process):
         self._clock: IO[bytes] | None = None
         self._lines = LineBuffer()
         self._news = LineBuffer(limit=_MAX_NEWS)
-        self._last_line = ""
+        self._last_words = LastWords(str(site.root))
         self._started = NEVER
         self._ready_since = NEVER
         self._kill_at = NEVER
         self._kill_reason: str | None = None
         self._is_released = False
         self._has_served = False
-        self._is_idle = False
-        self._work, self._work_seen_at = 0.0, 0.0
-        self._looked_at = self._asked_at = 0.0
+        self._effort = Effort()
+        self._attention = Attention()
         self._is_believed = True
         """Whether all that it has told was news."""
         self._deaf_since = NEVER
-        self._silent_for: float | None = None
-        """Seconds since it was asked whether it reacts; None where it has answered."""
 
     @property
     def may_start(self) -> bool:
@@ -118,7 +113,7 @@ class ModelProcess(Process):
     @property
     def is_loading(self) -> bool:
         """Tell whether it takes one of the turns: it loads, and computes or has begun only just."""
-        return self.popen is not None and self._ready_since == NEVER and not self._is_idle
+        return self.popen is not None and self._ready_since == NEVER and not self._effort.is_idle
 
     def wait_for_turn(self, place: int | None) -> None:
         """Show its place among those that wait to load."""
@@ -126,12 +121,9 @@ class ModelProcess(Process):
             self.status = replace(self.status, turn=place)
 
     def look_for_work(self, now: float) -> None:
-        """See whether loading computes: one that waits for something else leaves its core to others."""
-        if self.popen is None or self._ready_since != NEVER or now - self._work_seen_at < _WORK_TIME:
-            return
-        work = read_work(self.popen.pid)
-        self._is_idle = work is not None and work - self._work < _AT_WORK * (now - self._work_seen_at)
-        self._work, self._work_seen_at = work or 0.0, now
+        """See whether loading computes."""
+        if self.popen is not None and self._ready_since == NEVER:
+            self._effort.look(self.popen.pid, now)
 
     def start(self) -> None:
         """Start the worker."""
@@ -148,11 +140,12 @@ class ModelProcess(Process):
                 self.popen = self._spawn(control.fileno(), clock.fileno(), output)
             finally:
                 os.close(output)
-        self._started = self._work_seen_at = time.monotonic()
-        self._is_idle, self._work = False, 0.0
-        self._silent_for = None
+        self._started = time.monotonic()
+        self._effort.begin(self._started)
+        self._attention.hear()
+        self._last_words.forget()
         self._is_believed, self._deaf_since = True, NEVER
-        self._lines, self._news, self._last_line = LineBuffer(), LineBuffer(limit=_MAX_NEWS), ""
+        self._lines, self._news = LineBuffer(), LineBuffer(limit=_MAX_NEWS)
         self._follow()
         restarts = self.status.restarts + (self.status.pid is not None)
         state = "loading" if self.status.pid is None else self.status.state
@@ -294,7 +287,7 @@ class ModelProcess(Process):
         assert self._control is not None
         for line in read_lines(self._selector, self._control, self._control.recv, self._news):
             try:
-                is_ready, is_asked = self._ready_since != NEVER, self._silent_for is not None
+                is_ready, is_asked = self._ready_since != NEVER, self._attention.is_asked
                 self._take_news(parse_news(line, self._model.routes, is_ready=is_ready, is_asked=is_asked))
             except NonsenseError as error:
                 self._is_believed = False
@@ -306,7 +299,7 @@ class ModelProcess(Process):
 
     def _take_news(self, news: Mapping[str, Any]) -> None:
         if news["state"] == "alive":
-            self._silent_for = None
+            self._attention.hear()
         elif news["state"] == "ready":
             self._ready_since = time.monotonic()
             self._has_served = True
@@ -342,15 +335,8 @@ class ModelProcess(Process):
         assert self._output is not None
         output = self._output
         for line in read_lines(self._selector, output, lambda size: os.read(output.fileno(), size), self._lines):
-            self._note(line)
+            self._last_words.note(line)
             log.info("[%s] %s", self.status.name, line, extra=fields(model=self.status.name))
-
-    def _note(self, line: str) -> None:
-        """Keep the last line; after a fatal error (SIGSEGV) that one, and the innermost of the application's frames."""
-        if not self._last_line.startswith(_FATAL):
-            self._last_line = line
-        elif ": File " not in self._last_line and (root := f"{self._site.root}/") in line:
-            self._last_line += f": {line.strip().replace(root, '')}"
 
     def _describe_end(self, code: int) -> ModelStatus:
         return replace(self._describe_reason(code), load_by=None)
@@ -361,7 +347,8 @@ class ModelProcess(Process):
             return replace(self.status, state="restarting", reason=f"the model's process ended: {end}")
         if self.status.state == "failed" and self.status.reason:
             return self.status
-        said = f" (its last line: {self._last_line})" if self._last_line and not self._kill_reason else ""
+        line = self._last_words.line
+        said = f" (its last line: {line})" if line and not self._kill_reason else ""
         return replace(self.status, state="failed", reason=f"the model's process ended while loading: {end}{said}")
 
     def _find_overdue(self, now: float) -> str | None:
@@ -388,18 +375,9 @@ class ModelProcess(Process):
         return read_clock(data, time.monotonic(), self.limit)
 
     def _listen(self, now: float, *, computes: bool) -> float:
-        """Ask the worker now and then whether it reacts; return for how many seconds it has not, computing nothing.
-
-        Only the time in which this process looked counts: where all were frozen together, nobody is to blame.
-        """
-        looked = min(now - self._looked_at, _LONGEST_LOOK)
-        self._looked_at = now
-        if self._is_released or self._ready_since == NEVER:
+        """For how many seconds it has not reacted, asked now and then."""
+        control = self._control
+        if self._is_released or control is None:
+            self._attention.look_away(now)
             return 0.0
-        if self._silent_for is not None:
-            self._silent_for = 0.0 if computes else self._silent_for + looked
-        elif now - self._asked_at > _ASK_EVERY and self._control is not None:
-            with suppress(OSError):
-                self._control.send(b"\n")
-                self._asked_at, self._silent_for = now, 0.0
-        return self._silent_for or 0.0
+        return self._attention.watch(now, lambda: control.send(b"\n"), computes=computes)

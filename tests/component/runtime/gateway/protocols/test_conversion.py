@@ -17,8 +17,8 @@ from modelyard.runtime.gateway.framing import parse_head
 from modelyard.runtime.gateway.kinds import Kind
 from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.gateway.protocols.bodies import convert_form
+from modelyard.runtime.gateway.protocols.inference_messages import HEADER_LENGTH, read_request
 from modelyard.runtime.gateway.protocols.npy import NPY
-from modelyard.runtime.gateway.protocols.open_inference import HEADER_LENGTH, read_request
 from modelyard.runtime.gateway.protocols.sagemaker import CSV, JSON_LINES, read_rows, write_rows
 
 ECHO = """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from modelyard.runtime.daemon.schemas import infer_schema
 from modelyard.runtime.daemon.status import ModelStatus, write_status
 from modelyard.runtime.gateway.problems import Problem
-from modelyard.runtime.gateway.protocols.open_inference import decode_request, encode_answer
+from modelyard.runtime.gateway.protocols.inference_messages import decode_request, encode_answer
 from modelyard.runtime.gateway.protocols.tensors import decode_bytes, encode_bytes, encode_tensor
 
 PREDICT = """
