@@ -10,6 +10,7 @@ import re
 import secrets
 import socket
 import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -333,6 +334,18 @@ class TestImage:
         assert layers[0][:-1] == layers[1][:-1]
         assert layers[0][-1] != layers[1][-1]
         assert docker.client.api.history(f"sha256:{changed.id}")[0]["Size"] < 200_000
+
+    def test_neither_a_build_without_a_change_nor_one_of_a_line_loads_the_sdk(self, docker, make_workspace, environ):
+        workspace = make_workspace({**FILES, f"{MODEL}/test/test_instances.json": '{"instances": [[1]]}'})
+        command = [sys.executable, "-X", "importtime", "-m", "modelyard", "build", MODEL, "--engine", ENGINE]
+        imported = []
+        for comment in ("", "", "# more\n"):
+            (workspace.root / MODEL / "predict.py").write_text(PREDICT + comment)
+            done = subprocess.run(command, cwd=workspace.root, env=environ, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-2000:]
+            imported.append({line.rpartition("|")[2].strip() for line in done.stderr.splitlines()})
+        assert "docker.api" in imported[0]
+        assert not (imported[1] | imported[2]) & {"docker", "requests"}
 
     def test_import_of_what_is_not_installed_is_found_without_a_container(self, docker, stage):
         with pytest.raises(BuildError, match=r"predict.py:1 imports 'six', which no requirement provides"):

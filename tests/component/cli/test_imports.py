@@ -77,7 +77,20 @@ COMMANDS = {
     "store": ["store", "ls", "stored"],
     "s2i": ["s2i", "version"],
     "logout": ["logout", "registry.example.org"],
+    "doctor": ["doctor"],
+    # What these do needs a container, a registry or an engine of images: here they say that there is none.
+    "data": ["data", "projects/flowers"],
+    "demo": ["demo"],
+    "test": ["test", "projects/flowers/iris", "--port", "1"],
+    "logs": ["logs", "nobody"],
+    "stop": ["stop", "nobody"],
+    "push": ["push", "nobody", "localhost:1/iris"],
+    "pull": ["pull", "localhost:1/iris", "oci:pulled"],
+    "copy": ["copy", "localhost:1/iris", "oci:copied"],
+    "tags": ["tags", "localhost:1/iris"],
+    "login": ["login", "localhost:1", "--username", "somebody"],
 }
+REFUSED = frozenset(list(COMMANDS)[list(COMMANDS).index("data") :])
 
 
 @pytest.fixture(scope="module")
@@ -91,25 +104,27 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def import_of(root: Path, arguments: list[str]) -> list[str]:
+def import_of(root: Path, arguments: list[str], *, is_refused: bool = False) -> list[str]:
     """Run a command in a process of its own; return what it imported."""
     environ = {"PATH": "/usr/bin:/bin", "HOME": str(root.parent), "MODELYARD_HOME": str(root.parent / "home")}
     done = subprocess.run(
         [sys.executable, "-c", LOADED, *arguments],
         cwd=root,
         env={**environ, "MODELYARD_ENGINE": "local"},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.returncode != 0) == is_refused or arguments == COMMANDS["doctor"], done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
     loaded: list[str] = json.loads(done.stderr.splitlines()[-1])
     return loaded
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_imports_nothing_that_is_not_on_its_list(command: str, workspace: Path, update_golden: bool):
-    loaded = import_of(workspace, COMMANDS[command])
+    loaded = import_of(workspace, COMMANDS[command], is_refused=command in REFUSED)
     path = LISTS / f"{command}.txt"
     if update_golden:
         path.parent.mkdir(exist_ok=True)
