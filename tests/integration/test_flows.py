@@ -100,6 +100,7 @@ class TestRunning:
 
     def test_a_published_file_that_is_gone_is_put_back(self, ran):
         (ran.path / "models/net.bin").unlink()
+        ran.run()
         assert (ran.path / "models/net.bin").read_text() == "0.2"
 
 

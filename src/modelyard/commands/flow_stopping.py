@@ -100,7 +100,7 @@ def stop_left(runner: ContainerRunner, mark: str) -> None:
 
 def kill_left(pid: int, started: str | None) -> None:
     """End the process group that a killed run's command leads, if it is still that one."""
-    from modelyard.engines.local.processes import is_running
+    from modelyard.machine.processes import is_running
 
     if is_running(pid, started):
         with suppress(ProcessLookupError, PermissionError):

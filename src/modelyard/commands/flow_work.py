@@ -298,7 +298,7 @@ def _end_command(pid: int, ended: threading.Event) -> None:
 
 
 def _note_process(folder: Path, pid: int) -> None:
-    from modelyard.engines.local.processes import start_time
+    from modelyard.machine.processes import start_time
 
     write_record(folder / _PROCESS, {"pid": pid, "started": start_time(pid), "by": os.getpid()})
 
