@@ -22,7 +22,7 @@ from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
 from modelyard.engines.protocols import Engine
 from modelyard.workspace import Kind
-from tests.integration.engine_daemons import ROOT, running_engine, stop_services
+from tests.integration.engine_daemons import ROOT, one_at_a_time, running_engine, save_base, stop_services
 
 # A builder that knows nothing of environments: what it runs is the source's main.sh.
 BASH_ASSEMBLE = """\
@@ -124,6 +124,15 @@ def image_engines() -> Iterator[Callable[[str], dict[str, str]]]:
             return started[engine]
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def saved_base(image_engines: Callable[[str], dict[str, str]]) -> Path:
+    """The base image of Docker as a layout, named `base`: compressed once for all tests of a run."""
+    name = image_engines("docker")["MODELYARD_BASE_IMAGE"]
+    services = Path(os.environ[_SERVICES])
+    with one_at_a_time(services / "base.lock"):
+        return save_base(services / "base", name)
 
 
 @pytest.fixture(params=ENGINES)

@@ -19,7 +19,10 @@ import pytest
 
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.sockets import Socket, find_socket
+from modelyard.engines.oci.bases import open_base
+from modelyard.engines.oci.layout import Layout
 from modelyard.errors import EngineError
+from modelyard.images.platforms import find_own_platform
 
 ROOT = Path(__file__).parents[2]
 BASE = "modelyard-base:bookworm"
@@ -33,7 +36,7 @@ def running_engine(engine: str, services: Path) -> Iterator[dict[str, str]]:
 
     `services` is the folder of all processes that run the tests, for what they have started.
     """
-    with _one_at_a_time(services / f"{engine}.lock"):
+    with one_at_a_time(services / f"{engine}.lock"):
         client = Client(_find_or_start(engine, services), os.environ)
         base = os.environ.get("MODELYARD_BASE_IMAGE") or _make_base(client)
     yield {
@@ -41,6 +44,21 @@ def running_engine(engine: str, services: Path) -> Iterator[dict[str, str]]:
         # Package indexes may be in reach of this machine alone (a proxy, a VPN): builds use its own network.
         "MODELYARD_BUILD_NETWORK": os.environ.get("MODELYARD_BUILD_NETWORK", "host"),
     }
+
+
+def save_base(folder: Path, name: str) -> Path:
+    """Save an image of Docker as `base` in a layout, where that was not done before."""
+    layout = Layout(folder)
+    if layout.find("base") is None:
+        socket = find_socket("docker", os.environ)
+        assert socket is not None
+        archive = folder.with_suffix(".tar")
+        with archive.open("wb") as file:
+            file.writelines(Client(socket, os.environ).api.get_image(name))
+        platform = find_own_platform()
+        layout.tag(open_base(f"docker-archive:{archive}", platform, os.environ, layout).descriptor, "base")
+        archive.unlink()
+    return layout.root
 
 
 def stop_services(services: Path) -> None:
@@ -89,7 +107,7 @@ _of_others: list["subprocess.Popen[bytes]"] = []
 
 
 @contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
+def one_at_a_time(path: Path) -> Iterator[None]:
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
@@ -52,16 +51,12 @@ def test_a_base_comes_from_a_registry_once(tmp_path, monkeypatch):
     assert "MODELYARD_BASE_IMAGE names another" in str(caught.value.hint)
 
 
-def test_what_is_read_of_the_engines_base_is_what_it_says_when_it_runs(image_engines, tmp_path):
+def test_what_is_read_of_the_engines_base_is_what_it_says_when_it_runs(image_engines, saved_base, tmp_path):
     environ = {**os.environ, **image_engines("docker"), "MODELYARD_HOME": str(tmp_path / "home")}
-    archive, name = tmp_path / "base.tar", environ["MODELYARD_BASE_IMAGE"]
+    base = open_base("base", TargetPlatform(architecture=ARCHITECTURE), environ, Layout(saved_base))
     socket = find_socket("docker", environ)
     assert socket is not None
     client = Client(socket, environ)
-    with archive.open("wb") as saved:
-        saved.writelines(client.api.get_image(name))
-    layout = Layout(Path(environ["MODELYARD_HOME"], "oci"))
-    base = open_base(f"docker-archive:{archive}", TargetPlatform(architecture=ARCHITECTURE), environ, layout)
-    image = client.api.inspect_image(name)["Id"]
+    image = client.api.inspect_image(environ["MODELYARD_BASE_IMAGE"])["Id"]
     assert base.id == image, "it is the very image"
     assert asdict(base.interpreter) == asdict(find_interpreter(client, image))

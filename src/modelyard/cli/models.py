@@ -130,7 +130,7 @@ class TrainOptions:
                 tag=self.tag,
                 model_name=self.model_name,
                 dataset=self.dataset,
-                payload=parse_payload(self.payload),
+                payload=_parse_payload(self.payload),
                 variant=self.variant,
                 reuse=self.reuse,
                 limits=self.limits,
@@ -168,8 +168,7 @@ def generate_command(
         click.echo(line)
 
 
-def parse_payload(text: str | None) -> dict[str, Any] | None:
-    """Parse --payload; raise InputError for what is no JSON object."""
+def _parse_payload(text: str | None) -> dict[str, Any] | None:
     if text is None:
         return None
     try:

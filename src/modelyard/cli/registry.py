@@ -160,7 +160,7 @@ def copy_and_show(
     """Copy an image from one place to another, showing how far it is, and print it by its digest."""
     from modelyard.commands.copying import copy_image
 
-    with _progress(f"{verb} {source}") as on_transfer:
+    with show_progress(f"{verb} {source}") as on_transfer:
         done = copy_image(
             *(source, target, settings.directory, settings.environ),
             platforms=platforms,
@@ -183,13 +183,13 @@ def push_and_show(
     """Push an image of an engine, showing how far it is, and print it by its digest."""
     from modelyard.commands.copying import push_image
 
-    with _progress(f"pushing {target}") as on_transfer:
+    with show_progress(f"pushing {target}") as on_transfer:
         done = push_image(engine, image, target, settings.environ, insecure=insecure, on_transfer=on_transfer)
     _show(settings, done, digest_file, as_json=as_json)
 
 
 @contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+def show_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar on a terminal; elsewhere one line each tenth of the way, in bytes."""
     if not sys.stderr.isatty():
         from modelyard.store.progress import as_lines

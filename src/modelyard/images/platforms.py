@@ -1,5 +1,6 @@
 """What an image is for, as registries spell it: `linux/amd64`, `linux/arm64`, `linux/arm/v7`."""
 
+import platform
 import re
 from dataclasses import dataclass
 
@@ -26,6 +27,11 @@ class TargetPlatform:
     def machine(self) -> str:
         """The processor as `uname -m` spells it, and so wheels do: `x86_64`."""
         return _MACHINES.get(self.architecture, self.architecture)
+
+
+def find_own_platform() -> TargetPlatform:
+    """What this machine runs, were it Linux."""
+    return parse_platform(platform.machine())
 
 
 def parse_platform(text: str) -> TargetPlatform:

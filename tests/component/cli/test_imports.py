@@ -52,6 +52,7 @@ FILES = {
     "projects/flowers/iris/train.py": "def train():\n    return {}\n",
     "scripts/predict.py": "def predict(message):\n    return message\n",
     "stored/model.bin": "",
+    "pictures/Dockerfile": "FROM scratch\nCOPY Dockerfile /\n",
     "utils/__init__.py": "",
     "common_utils/__init__.py": "",
 }
@@ -76,9 +77,9 @@ COMMANDS = {
     "adopt": ["adopt", "scripts", "--dry-run"],
     "store": ["store", "ls", "stored"],
     "s2i": ["s2i", "version"],
-    "manifests": ["manifests", "projects/flowers/iris", "--image", f"registry.example/iris@sha256:{'0' * 64}"],
     "logout": ["logout", "registry.example.org"],
     "doctor": ["doctor"],
+    "image": ["image", "build", "pictures", "pictures"],
     # What these do needs a container, a registry or an engine of images: here they say that there is none.
     "data": ["data", "projects/flowers"],
     "demo": ["demo"],

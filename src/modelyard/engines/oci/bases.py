@@ -38,11 +38,12 @@ _OCI_TYPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Base:
-    """An image of a layout that others stand on; `digest` is its manifest's."""
+    """An image of a layout that others stand on."""
 
     reference: str
     platform: TargetPlatform
-    digest: str
+    descriptor: Descriptor
+    """Its manifest's."""
     id: str
     """The digest of its configuration, which engines call it by."""
     document: Mapping[str, Any]
@@ -50,6 +51,11 @@ class Base:
     layers: Sequence[Descriptor]
     """From the bottom up, with the media types of OCI."""
     layout: Layout
+
+    @property
+    def digest(self) -> str:
+        """The digest of its manifest."""
+        return str(self.descriptor["digest"])
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -79,7 +85,15 @@ class Base:
 
     @cached_property
     def tree(self) -> Tree:
-        """Its files. Raises EngineError for a layer that is broken, or not the one that its configuration names."""
+        """Its files, as `listings` tell."""
+        return merge(self.listings)
+
+    @cached_property
+    def listings(self) -> Sequence[tuple[str, Listing]]:
+        """What each layer holds, with its digest.
+
+        Raises EngineError for a layer that is broken, or not the one that its configuration names.
+        """
         listings = []
         for layer, diff_id in zip(self.layers, self.parent.diff_ids, strict=True):
             listing = _list_layer(self.layout, layer["digest"], self.reference)
@@ -89,7 +103,7 @@ class Base:
                     hint="its configuration and its layers don't belong together: name another image",
                 )
             listings.append((layer["digest"], listing))
-        return merge(listings)
+        return listings
 
     def read(self, found: Found) -> bytes:
         """The content of a file of the tree."""
@@ -132,7 +146,7 @@ def open_base(
     """
     own = layout.find(reference)
     if own is not None:
-        return _read_base(layout, pick(layout, own, [str(platform)], reference), reference, platform)
+        return read_base(layout, pick(layout, own, [str(platform)], reference), reference, platform)
     place = parse_place(reference, folder or Path.cwd())
     key, state = f"{place} {platform}", _state_of(place)
     known = _find_known(layout, key, state)
@@ -140,7 +154,7 @@ def open_base(
         on_output(f"---> base image {reference}: get it for {platform}")
         known = _take(place, layout, platform, environ, on_transfer)
         _remember(layout, known, key, state)
-    return _read_base(layout, known, reference, platform)
+    return read_base(layout, known, reference, platform)
 
 
 def forget_bases(layout: Layout, is_kept: Callable[[Descriptor], bool] = lambda each: False) -> int:
@@ -200,7 +214,8 @@ def _remember(layout: Layout, found: Descriptor, key: str, state: str) -> None:
         index.append({**found, "annotations": {BASE: key, _STATE: state}})
 
 
-def _read_base(layout: Layout, found: Descriptor, reference: str, platform: TargetPlatform) -> Base:
+def read_base(layout: Layout, found: Descriptor, reference: str, platform: TargetPlatform) -> Base:
+    """An image that a layout has, to be called `reference` in errors. Raises EngineError for what is none."""
     manifest = layout.read_manifest(found).document
     if "config" not in manifest or "layers" not in manifest:
         raise EngineError(f"{reference}: no image, but {found['mediaType']}", hint="name another base image")
@@ -212,7 +227,7 @@ def _read_base(layout: Layout, found: Descriptor, reference: str, platform: Targ
     return Base(
         reference=reference,
         platform=platform,
-        digest=found["digest"],
+        descriptor={key: found[key] for key in ("mediaType", "digest", "size")},
         id=manifest["config"]["digest"],
         document=config,
         layers=[_as_oci(each) for each in manifest["layers"]],
