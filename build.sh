@@ -20,7 +20,7 @@ case $kind in
     *) echo "build.sh: '$kind' is neither train nor predict" >&2 && exit 2 ;;
 esac
 
-# 2. Stage: the model directory under its package, common_utils/, utils/, requirements, setup.sh, .s2i/environment.
+# 2. Stage: the model directory under its package, common_utils/, utils/, kubeml/, requirements, setup.sh, .s2i/environment.
 "$modelyard" stage "$model_dir" "$kind" "$context" --builder "$builder"
 
 # 3. Yours: whatever else should be in the container, below upload/src. It counts towards the image's digest.

@@ -1,4 +1,4 @@
-"""The house that a workspace is made of: builders/, common_utils/, utils/, build.sh, projects/recipes.mk."""
+"""The house that a workspace is made of: builders/, common_utils/, utils/, kubeml/, build.sh, projects/recipes.mk."""
 
 from pathlib import Path
 

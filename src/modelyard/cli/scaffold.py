@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.argument("folder", default=".", type=click.Path(file_okay=False))
 @pass_settings
 def init_command(settings: Settings, folder: str) -> None:
-    """Make a workspace in FOLDER: builders/, common_utils/, utils/, build.sh, a Makefile and an empty projects/."""
+    """Make a workspace in FOLDER: builders/, shared sources (common_utils/, utils/, kubeml/), build.sh, a Makefile."""
     from modelyard.codegen.scaffold import init_workspace
 
     workspace = init_workspace(settings.path(folder))

@@ -28,7 +28,7 @@ from modelyard.workspace import ENVIRONMENT_FILE, INSTANCES_FILE, as_container_n
 
 OLD_MAKEFILE = "Makefile.old"
 _IMAGE_NAME = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*")
-_HOUSE = frozenset({"utils", "common_utils", "modelyard"})
+_HOUSE = frozenset({"utils", "common_utils", "kubeml", "modelyard"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from modelyard.workspace import ModelDirectory, Workspace, describe
 
 Table = Mapping[tuple[str, str], str]
 # Top-level names of an application that are taken.
-_TAKEN = frozenset({"common_utils", "utils", "modelyard"}) | sys.stdlib_module_names
+_TAKEN = frozenset({"common_utils", "utils", "kubeml", "modelyard"}) | sys.stdlib_module_names
 
 
 def staged_module(model: ModelDirectory, route: Route) -> str:

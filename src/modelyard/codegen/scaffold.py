@@ -16,7 +16,7 @@ from modelyard.workspace import COMBINED, ModelDirectory, Workspace, as_containe
 Framework = Literal["sklearn", "xgboost", "catboost", "torch"]
 
 # What a workspace is copied from, and where in it.
-HOUSE = ("builders", "common_utils", "utils", "build.sh", "projects/recipes.mk")
+HOUSE = ("builders", "common_utils", "utils", "kubeml", "build.sh", "projects/recipes.mk")
 _WORKSPACE_FILES = {"Makefile": "Makefile", "README.md": "README.md", ".gitignore": "gitignore"}
 _PROJECT_FILES = {"Makefile": "Makefile", "README.md": "README.md"}
 _MODEL_FILES = {
@@ -34,7 +34,7 @@ _FRAMEWORK_FILES = {
 }
 _TORCH_FILES = {"network.py": "network.py"}
 # Folders of a project that are no model directories.
-_NOT_A_MODEL = frozenset({COMBINED, "common_utils", "data", "models"})
+_NOT_A_MODEL = frozenset({COMBINED, "common_utils", "kubeml", "data", "models"})
 
 
 def init_workspace(path: Path) -> Workspace:

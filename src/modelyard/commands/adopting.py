@@ -16,9 +16,10 @@ from modelyard.context.plan import Plan
 from modelyard.errors import WorkspaceError
 from modelyard.probe.model import probe_model
 from modelyard.probe.old_makefile import includes_recipes, read_text
+from modelyard.runtime.beside import SHARED
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace, find_workspace
 
-_NO_MODELS = frozenset({COMBINED, "common_utils", "utils", "data", "models", "runs", "test", "tests", "docs", "venv"})
+_NO_MODELS = frozenset({COMBINED, "common_utils", "utils", "kubeml", "data", "models", "runs", "test", "tests", "docs", "venv"})
 # Not brought in: what belongs to the machine or is made again.
 _LEFT_OUT = parse_ignore_rules(".venv\nvenv\n*/.venv\n*/venv\nnode_modules\n")
 _NAMED_BY: Mapping[Kind, set[str]] = {"train": {"TRAIN_MODULE"}, "predict": {"ROUTES", "PREDICT_MODULE"}}
@@ -125,7 +126,7 @@ def _check_place(workspace: Workspace, path: Path) -> None:
         raise WorkspaceError(f"{path}: {what}", hint="name the folder of a repository, or of one model's files")
     if workspace.root.is_relative_to(path) and path != workspace.root:
         raise WorkspaceError(f"{path}: holds this workspace", hint="name the folder of the models alone")
-    if any(path.is_relative_to(workspace.root / name) for name in ("builders", "common_utils", "utils")):
+    if any(path.is_relative_to(workspace.root / name) for name in ("builders", *SHARED)):
         raise WorkspaceError(f"{path}: belongs to the workspace itself", hint="name a folder of models")
     try:
         other = find_workspace(path)

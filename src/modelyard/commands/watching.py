@@ -10,6 +10,7 @@ from modelyard.commands.serving import ServeRequest, serve
 from modelyard.commands.subject import models_of
 from modelyard.engines.protocols import Engine, Refresher
 from modelyard.errors import ModelyardError
+from modelyard.runtime.beside import SHARED
 
 _POLL = 0.1
 _RELOAD_TIME = 60.0
@@ -60,7 +61,7 @@ def take_stamps(request: ServeRequest) -> Stamps:
 
 def _list_files(request: ServeRequest) -> Iterator[Path]:
     root = request.build.workspace.root
-    folders = {request.build.subject.path, root / "common_utils", root / "utils"}
+    folders = {request.build.subject.path, *(root / name for name in SHARED)}
     for model in models_of(request.build.subject):
         folders |= {model.path, model.path.parent / "common_utils"}
     for folder in folders:

@@ -12,7 +12,7 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-SHARED = ("common_utils", "utils")
+SHARED = ("common_utils", "utils", "kubeml")
 """The source roots that are copied into every application."""
 
 
