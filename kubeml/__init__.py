@@ -1,7 +1,22 @@
 """Distributed training: a KubeDataset and a KubeModel, trained by workers that average their weights every K steps."""
 
-# The two names that a function file imports; everything else is asked for by its module.
-from kubeml.dataset import KubeDataset
-from kubeml.model import KubeModel
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kubeml.dataset import KubeDataset
+    from kubeml.model import KubeModel
 
 __all__ = ["KubeDataset", "KubeModel"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the two names that a function file asks for; what makes data needs `kubeml.folders`, and no torch."""
+    if name == "KubeDataset":
+        from kubeml.dataset import KubeDataset
+
+        return KubeDataset
+    if name == "KubeModel":
+        from kubeml.model import KubeModel
+
+        return KubeModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from kubeml.checkpoints import Checkpoints
-from kubeml.dataset import MANIFEST
 from kubeml.errors import KubeError
 from kubeml.events import describe_workers, emit, say
+from kubeml.folders import MANIFEST
 from kubeml.model import KubeModel
 from kubeml.options import Options
 from kubeml.seats import Seat, limit_of
@@ -125,7 +125,7 @@ def _fingerprint(options: Options, model: KubeModel) -> str:
     """What a training depends on: it goes on only where all of it is the same."""
     chosen = {key: value for key, value in asdict(options).items() if key not in _PASSING}
     data = hashlib.sha256((model._dataset.folder / MANIFEST).read_bytes()).hexdigest()  # type: ignore[union-attr]
-    parts = [chosen, data, os.environ.get("MODELYARD_SOURCE_DIGEST")]
+    parts = [chosen, data, os.environ.get("MODELYARD_IMAGE_DIGEST")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kubeml.dataset import MANIFEST
+from kubeml.folders import MANIFEST
 from kubeml.model import KubeModel
 from kubeml.options import Options
 from utils.model_binary import save_model

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch.distributed as dist
+from torch import Tensor
+from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from kubeml.merging import Merger
@@ -90,7 +92,7 @@ class DdpSteps:
                 dist.broadcast(buffer, 0)
         return self._numbers.merge(share, numbers)
 
-    def _add_up(self, _: Any, bucket: dist.GradBucket) -> Any:
+    def _add_up(self, _: Any, bucket: dist.GradBucket) -> Future[Tensor]:
         """Add up gradients, each worker's by its share of the rows."""
         gradient = bucket.buffer().mul_(self._share)
         return dist.all_reduce(gradient, async_op=True).get_future().then(lambda done: done.value()[0])

@@ -28,6 +28,16 @@ export MODELYARD_SETUP := $(strip $(SETUP))
 TAG       ?= latest
 PUSHED     = $(strip $(or $(REGISTRY),REGISTRY))/$(strip $(CONTAINER_NAME))
 
+# What kubeml is told: make train PARALLELISM=4 K=16. Of the command line only: shells export such short names, and what
+# the Makefile of a model directory sets, the command reads there.
+TOLD = PARALLELISM=parallelism K=k EPOCHS=epochs BATCH=batch LR=lr VALIDATE_EVERY=validate-every SEED=seed SYNC=sync \
+    GOAL_ACCURACY=goal-accuracy AVERAGE=average WARM_UP=warm-up OUTER_LR=outer-lr OUTER_MOMENTUM=outer-momentum
+TOLD_FLAGS = STATIC=static RESET_OPTIMIZER=reset-optimizer FRESH=fresh
+TYPED = $(and $(filter command,$(origin $(1))),$(strip $($(1))))
+DISTRIBUTED = $(foreach pair,$(TOLD),$(if $(call TYPED,$(firstword $(subst =, ,$(pair)))),--$(lastword $(subst =, ,$(pair))) \
+    "$(call TYPED,$(firstword $(subst =, ,$(pair))))")) \
+    $(foreach pair,$(TOLD_FLAGS),$(if $(filter-out 0 no false,$(call TYPED,$(firstword $(subst =, ,$(pair))))),--$(lastword $(subst =, ,$(pair)))))
+
 # A model directory has an .s2i/environment, or at least its Makefile sets MODEL_NAME; an all/ is called so.
 IS_MODEL := $(wildcard .s2i/environment)$(filter file,$(origin MODEL_NAME))
 LEVEL := $(if $(filter all,$(lastword $(subst /, ,$(CURDIR)))),all,$(if $(IS_MODEL),model,project))
@@ -45,7 +55,7 @@ ifeq ($(LEVEL),model)
 build-train:      ## model: build the train image
 	@"$(MODELYARD)" build . train --tag "$(strip $(CONTAINER_NAME))-train"
 train:            ## model: build, train, write the model binary and its manifest
-	@"$(MODELYARD)" train . --tag "$(strip $(CONTAINER_NAME))-train" --model-name "$(strip $(MODEL_NAME))" --dataset "$(strip $(DATASET_NAME))" $(if $(MODEL),--push "$(strip $(MODEL))")
+	@"$(MODELYARD)" train . --tag "$(strip $(CONTAINER_NAME))-train" --model-name "$(strip $(MODEL_NAME))" --dataset "$(strip $(DATASET_NAME))" $(DISTRIBUTED) $(if $(MODEL),--push "$(strip $(MODEL))")
 build-predict:    ## model: build the predict image
 	@"$(MODELYARD)" build . predict --tag "$(strip $(CONTAINER_NAME))-predict"
 predict:          ## model: build, serve on PORT, return when the model is ready

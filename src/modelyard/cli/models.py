@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modelyard.cli.console import Console, print_json, print_table
+from modelyard.cli.distributed import distributed_options
 from modelyard.cli.options import (
     directory_argument,
     dry_run_option,
@@ -58,6 +59,7 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
 @click.option(
     "--reuse", is_flag=True, help="Train only where source, payload or data changed since the binary was written."
 )
+@distributed_options
 @shared_memory_option
 @limits_options
 @variant_option
@@ -104,6 +106,7 @@ class TrainOptions:
     payload: str | None
     push: str | None
     reuse: bool
+    distributed: dict[str, Any]
     limits: "Limits"
     variant: str
     engine: str | None
@@ -133,6 +136,7 @@ class TrainOptions:
                 payload=_parse_payload(self.payload),
                 variant=self.variant,
                 reuse=self.reuse,
+                distributed=self.distributed,
                 limits=self.limits,
             )
             for model in models

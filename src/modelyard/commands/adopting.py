@@ -19,7 +19,9 @@ from modelyard.probe.old_makefile import includes_recipes, read_text
 from modelyard.runtime.beside import SHARED
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace, find_workspace
 
-_NO_MODELS = frozenset({COMBINED, "common_utils", "utils", "kubeml", "data", "models", "runs", "test", "tests", "docs", "venv"})
+_NO_MODELS = frozenset(
+    {COMBINED, "common_utils", "utils", "kubeml", "data", "models", "runs", "test", "tests", "docs", "venv"}
+)
 # Not brought in: what belongs to the machine or is made again.
 _LEFT_OUT = parse_ignore_rules(".venv\nvenv\n*/.venv\n*/venv\nnode_modules\n")
 _NAMED_BY: Mapping[Kind, set[str]] = {"train": {"TRAIN_MODULE"}, "predict": {"ROUTES", "PREDICT_MODULE"}}

@@ -18,6 +18,25 @@ from modelyard.engines.protocols import Engine, Image, Mount
 from modelyard.workspace import ModelDirectory, Workspace
 
 SOURCE_DIGEST = "MODELYARD_SOURCE_DIGEST"
+IMAGE_DIGEST = "MODELYARD_IMAGE_DIGEST"
+# Variables of the Makefile that are keys of the payload, in small letters; what kubeml reads of them is its own affair.
+DISTRIBUTED = (
+    "PARALLELISM",
+    "K",
+    "EPOCHS",
+    "BATCH",
+    "LR",
+    "VALIDATE_EVERY",
+    "GOAL_ACCURACY",
+    "STATIC",
+    "SEED",
+    "SYNC",
+    "AVERAGE",
+    "RESET_OPTIMIZER",
+    "WARM_UP",
+    "OUTER_LR",
+    "OUTER_MOMENTUM",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +51,8 @@ class TrainRequest:
     payload: Mapping[str, Any] | None = None
     variant: str = "cpu"
     reuse: bool = False
+    distributed: Mapping[str, Any] = field(default_factory=dict)
+    """What kubeml is told, on top of the Makefile's."""
     limits: Limits = field(default_factory=Limits)
 
     @property
@@ -48,9 +69,11 @@ class TrainRequest:
     def train_payload(self) -> dict[str, Any]:
         """What `msg.payload` is in the train function."""
         if self.payload is not None:
-            return dict(self.payload)
+            return {**self.payload, **self.distributed}
         reference = {"$ref": f"data/{self.dataset_name}"} if self.dataset_name else {}
-        return {**reference, "model_name": self.binary_name}
+        variables = self.model.makefile_variables
+        told = {name.lower(): variables[name] for name in DISTRIBUTED if variables.get(name)}
+        return {**reference, "model_name": self.binary_name, **told, **self.distributed}
 
     @property
     def build(self) -> BuildRequest:
@@ -141,6 +164,7 @@ def _make_run(request: TrainRequest, image: Image) -> FunctionRun:
             "MODEL_NAME": request.binary_name,
             "MODElNAME": request.binary_name,
             SOURCE_DIGEST: _digest_of_run(request, image),
+            IMAGE_DIGEST: image.environment.get(SOURCE_DIGEST, image.id),
         },
     )
 
