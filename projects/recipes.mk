@@ -5,6 +5,7 @@
 #   make data dataSource=s3://bucket/folder/            make train LOCKED=1   (fail unless lock files are fresh)
 #   make build-predict MAX_SIZE=500MB   (fail where the image is larger)
 #   make push REGISTRY=host/name TAG=v1   (images of an engine of images, to a registry)
+#   make pipeline SET="train.lr=0.01 data.seed=2" JOBS=2
 #   make train SETUP=1   (show setup.sh and run it on this machine, which the embedded engine never does otherwise)
 
 # Values are stripped where they are used: of `MODEL_NAME = rf   # a comment`, make takes the blanks for a part of the name.
@@ -94,9 +95,13 @@ stop:             ## all: stop the daemon
 
 else
 
-.PHONY: data train-all generate check-generated build-all predict-all push test-all logs stop
+.PHONY: data train-all generate check-generated build-all predict-all push test-all logs stop pipeline pipeline-status
 data:             ## project: get the project's data into data/
 	@"$(MODELYARD)" data . $(if $(dataSource),--source "$(strip $(dataSource))")
+pipeline:         ## project: run the steps of flow.yaml that something has changed for
+	@"$(MODELYARD)" flow run . $(foreach item,$(SET),--set "$(item)") $(if $(JOBS),--jobs "$(strip $(JOBS))")
+pipeline-status:  ## project: say which steps are up to date
+	@"$(MODELYARD)" flow status .
 train-all:        ## project: train every model
 	@"$(MODELYARD)" train .
 generate:         ## project: write all/ from the model directories

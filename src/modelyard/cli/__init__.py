@@ -19,6 +19,7 @@ COMMANDS = {
     "adopt": ("adopt", "Make models of somebody's repository, or of a folder of scripts."),
     "data": ("models", "Get the data of a project."),
     "train": ("models", "Build train images, train, write model binaries."),
+    "flow": ("flow", "Run the steps of a flow that something has changed for."),
     "generate": ("models", "Write all/, the one daemon of many models."),
     "lock": ("lock", "Pin what requirements come to, with hashes."),
     "stage": ("images", "Lay out the build context of a model directory."),
@@ -41,12 +42,15 @@ COMMANDS = {
     "logs": ("containers", "Show a container's log."),
     "stop": ("containers", "Stop containers."),
     "dataset": ("dataset", "Make, list and delete data sets of arrays, as KubeDataset opens them."),
+    "manifests": ("manifests", "Write Kubernetes objects, validated strictly."),
     "store": ("store", "Move model files to and from a folder or an S3 bucket."),
     "s2i": ("s2i", "Build any source with any S2I builder image, as upstream's s2i does."),
     "demo": ("demo", "Train, package, serve and test a whole project."),
     "doctor": ("doctor", "Say what is missing here, and how to mend it."),
     "completion": ("completion", "Print the shell completion script."),
 }
+ALIASES = {"pipeline": "flow"}
+"""Names that people know commands by from elsewhere."""
 
 
 class LazyGroup(click.Group):
@@ -58,6 +62,7 @@ class LazyGroup(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module and take the command out of it."""
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"modelyard.cli.{COMMANDS[cmd_name][0]}")

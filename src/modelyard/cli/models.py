@@ -133,7 +133,7 @@ class TrainOptions:
                 tag=self.tag,
                 model_name=self.model_name,
                 dataset=self.dataset,
-                payload=_parse_payload(self.payload),
+                payload=parse_payload(self.payload),
                 variant=self.variant,
                 reuse=self.reuse,
                 distributed=self.distributed,
@@ -172,7 +172,8 @@ def generate_command(
         click.echo(line)
 
 
-def _parse_payload(text: str | None) -> dict[str, Any] | None:
+def parse_payload(text: str | None) -> dict[str, Any] | None:
+    """Parse --payload; raise InputError for what is no JSON object."""
     if text is None:
         return None
     try:

@@ -8,6 +8,7 @@ import secrets
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from modelyard.commands.reporter import OnOutput
@@ -38,6 +39,8 @@ class FunctionRun:
     """Module and function; None for the image's own."""
     activity: str = "training"
     """What messages call it."""
+    name: str | None = None
+    """The container's, for who stops it; None: one that the engine makes."""
     id: str = field(default_factory=lambda: secrets.token_hex(4))
 
     @property
@@ -47,6 +50,7 @@ class FunctionRun:
         entry = {"TRAIN_MODULE": module, "TRAIN_FUNCTION": function} if self.entry else {}
         return ContainerSpec(
             self.image,
+            name=self.name,
             environment={
                 "TRAIN": "1",
                 "PAYLOAD": json.dumps(self.payload),
@@ -57,6 +61,12 @@ class FunctionRun:
             },
             mounts=[*self.inputs, self.output],
         )
+
+    @property
+    def source(self) -> Path:
+        """The file of the function, as errors name it."""
+        module = self.entry[0].removeprefix(f"{self.subject.package}.") if self.entry else "train"
+        return self.subject.path / f"{module.replace('.', '/')}.py"
 
     def read_result(self, lines: Sequence[str]) -> str:
         """What it left as its result, empty where that is nothing; an image with a `run` of its own prints it."""
@@ -98,8 +108,7 @@ class Outcome:
         except ValueError:
             raise RunError(
                 f"{self.run.activity} {self.run.subject.full_name} exited with 0 and no result",
-                hint=f"something in {self.run.subject.path / 'train.py'} ended the process before the train function "
-                "returned",
+                hint=f"something in {self.run.source} ended the process before the train function returned",
             ) from None
 
 
@@ -121,7 +130,7 @@ def run_function(run: FunctionRun, runner: ContainerRunner, output: OnOutput) ->
 def _failed(outcome: Outcome) -> RunError:
     run, code, lines = outcome.run, outcome.code, outcome.lines
     said = "".join([":", *(f"\n  {line}" for line in lines[-_TAIL:])]) if lines else ""
-    hint = f"read {run.subject.path / 'train.py'}; no half-written binary is left"
+    hint = f"read {run.source}; no half-written binary is left"
     if code == SIGKILL_EXIT:
         hint = "it was killed (signal 9), most often for want of memory: train on less data or a larger machine"
     if code == SIGBUS_EXIT or any(sign in line for line in lines for sign in _SHARED_MEMORY_SIGNS):

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from modelyard.machine.output import OnOutput
 from modelyard.network import mask_credentials
@@ -56,7 +57,7 @@ def run_command(
 
 
 def start_group(
-    command: Sequence[str], *, environ: Mapping[str, str], locks: Sequence[int] = ()
+    command: Sequence[str], *, environ: Mapping[str, str], locks: Sequence[int] = (), folder: Path | None = None
 ) -> "subprocess.Popen[str]":
     """Start a command that leads a process group, its output a pipe. What interrupts the caller meanwhile ends it."""
 
@@ -66,6 +67,7 @@ def start_group(
             process = subprocess.Popen(
                 command,
                 env=environ,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,194 @@
+"""What writing Kubernetes objects takes, and what strict validation finds.
+
+    .venv/bin/python benchmarks/manifests.py [--models 27] [--rounds 5] [--json]
+
+- rendered and validated: a Deployment with all that stands around it, for each of the models, validated for the newest
+  Kubernetes; once in a process that has validated nothing before, then the median of the rounds
+- the whole command, for as many model directories, start of the interpreter included
+- typos: what is found of 20 in a rendered file, beside kubernetes-validate (strict), and kubeconform where it is there
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+MODELYARD = Path(sys.executable).with_name("modelyard")
+IMAGE = f"registry.example/income/rf@sha256:{'0' * 64}"
+# What stands in a rendered file, and what somebody writes by mistake.
+TYPOS = {
+    "kind": ("kind: Deployment\nmetadata", "kind: Deploymnt\nmetadata"),
+    "group": ("apiVersion: apps/v1\n", "apiVersion: app/v1\n"),
+    "an old version": ("apiVersion: autoscaling/v2\n", "apiVersion: autoscaling/v2beta2\n"),
+    "field of a spec": ("progressDeadlineSeconds:", "progressDeadlineSecond:"),
+    "field of a container": ("readinessProbe:", "readinesProbe:"),
+    "field in another place": ("  strategy:\n", "  terminationGracePeriodSeconds: 30\n  strategy:\n"),
+    "text for a number": ("containerPort: 5000", 'containerPort: "5000"'),
+    "number for text": ('cpu: "1"\n', "cpu: [1]\n"),
+    "unquoted variable": ('MODELYARD_ACCESS_LOG: "1"', "MODELYARD_ACCESS_LOG: 1"),
+    "enum of a container": ("imagePullPolicy: IfNotPresent", "imagePullPolicy: IfNotPresnt"),
+    "enum in small letters": ("protocol: TCP", "protocol: tcp"),
+    "enum of a constraint": ("whenUnsatisfiable: ScheduleAnyway", "whenUnsatisfiable: ScheduleAnyways"),
+    "quantity": ('memory: "512Mi"', 'memory: "512MB"'),
+    "port out of range": ("port: 80\n", "port: 80800\n"),
+    "name": ("name: income-rf-settings", "name: income_rf-settings"),
+    "label": ("app.kubernetes.io/part-of: income", 'app.kubernetes.io/part-of: "income rf"'),
+    "selector": (
+        "matchLabels:\n      app.kubernetes.io/name: income-rf\n  strategy",
+        "matchLabels:\n      app.kubernetes.io/name: income-rg\n  strategy",
+    ),
+    "missing field": (
+        "  selector:\n    matchLabels:\n      app.kubernetes.io/name: income-rf\n  strategy",
+        "  strategy",
+    ),
+    "key twice": ("type: ClusterIP\n", "type: ClusterIP\n  type: NodePort\n"),
+    "a probe's number": ("timeoutSeconds: 5", "timeoutSeconds: 0"),
+}
+
+
+def main() -> None:
+    """Measure everything and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=27)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    for figures in (measure_library(options.models, options.rounds), measure_command(options.models), count_typos()):
+        lines = [f"{name:44} {value}" for name, value in figures.items()]
+        print(json.dumps(figures) if options.json else "\n".join(lines), flush=True)
+
+
+def render(name: str) -> list[dict[str, Any]]:
+    """Every object of one daemon."""
+    from modelyard.manifests.deployment import make_deployment
+    from modelyard.manifests.measured import Measured
+    from modelyard.manifests.workload import Serving, choose_resources
+
+    measured = Measured(name="income/rf", load_seconds={"income/rf": 3.0}, workers={"rf": 1}, memory_bytes=400 << 20)
+    return make_deployment(
+        Serving(
+            name=name,
+            title="income/rf",
+            image=IMAGE,
+            environment={"MODEL_NAME": "income_rf", "MODELYARD_ACCESS_LOG": "1"},
+            resources=choose_resources(cpu="1", memory=None, gpus=0, measured=measured, buffered=40 << 20),
+            routes=("rf",),
+            route_models={"rf": "income/rf"},
+            measured=measured,
+            replicas=2,
+            most_replicas=5,
+            host="income.example",
+            tls_secret="income-tls",
+            monitor="service",
+        )
+    )
+
+
+def measure_library(models: int, rounds: int) -> dict[str, Any]:
+    """Seconds to render, validate and write all objects, first with cold caches."""
+    from modelyard.manifests.documents import write_documents
+    from modelyard.manifests.validation import check_all, choose_version
+
+    version = choose_version(None)
+
+    def once() -> int:
+        objects = [one for number in range(models) for one in render(f"model-{number}")]
+        check_all(objects, version=version)
+        write_documents(objects)
+        return len(objects)
+
+    first, count = _time(once)
+    spent = time.process_time()
+    again = [_time(once)[0] for _ in range(rounds)]
+    spent = (time.process_time() - spent) / rounds
+    return {
+        f"{models} models, {count} objects, the first time": f"{first:.2f} s",
+        f"{models} models, {count} objects, median of {rounds}": f"{median(again):.2f} s ({spent:.2f} s of CPU)",
+    }
+
+
+def measure_command(models: int) -> dict[str, Any]:
+    """Seconds of the whole command on a workspace of small models."""
+    with tempfile.TemporaryDirectory(prefix="modelyard-benchmark-") as folder:
+        root = Path(folder)
+        (root / "builders").mkdir()
+        directories = []
+        for number in range(models):
+            model = root / "projects/many" / f"m{number}"
+            (model / ".s2i").mkdir(parents=True)
+            (model / ".s2i/environment").write_text(f"ROUTES=m{number}:many.m{number}.predict:predict\n")
+            (model / "predict.py").write_text("def predict(msg):\n    return {}\n")
+            directories.append(str(model.relative_to(root)))
+        command = [str(MODELYARD), "manifests", *directories, "--registry", "registry.example/many", "--allow-tag"]
+        seconds, _ = _time(lambda: subprocess.run(command, cwd=root, check=True, capture_output=True))
+    return {f"modelyard manifests, {models} model directories": f"{seconds:.2f} s"}
+
+
+def count_typos() -> dict[str, Any]:
+    """How many of the typos each finds."""
+    from modelyard.manifests.documents import write_documents
+
+    text = write_documents(render("income-rf"))
+    spoilt = {name: text.replace(right, wrong, 1) for name, (right, wrong) in TYPOS.items()}
+    assert text not in spoilt.values(), [name for name, one in spoilt.items() if one == text]
+    finders: dict[str, Callable[[str], bool]] = {"modelyard": finds_typo, "kubernetes-validate": _validate_finds}
+    if shutil.which("kubeconform"):
+        finders["kubeconform"] = _kubeconform_finds
+    figures = {}
+    for finder, finds in finders.items():
+        missed = [name for name, one in spoilt.items() if not finds(one)]
+        assert not finds(text), f"{finder} finds a mistake where there is none"
+        told = f"; not: {', '.join(missed)}" if missed else ""
+        figures[f"typos found by {finder}"] = f"{len(spoilt) - len(missed)} of {len(spoilt)}{told}"
+    return figures
+
+
+def finds_typo(text: str) -> bool:
+    """Whether our own validation refuses a file."""
+    from modelyard.errors import InputError
+    from modelyard.manifests.documents import read_documents
+    from modelyard.manifests.validation import check_all, choose_version
+
+    try:
+        check_all(read_documents(text, source="income.yaml"), version=choose_version(None))
+    except InputError:
+        return True
+    return False
+
+
+def _validate_finds(text: str) -> bool:
+    """kubernetes-validate as its command does it; a kind that it does not know it passes over with a warning."""
+    import kubernetes_validate
+    import yaml
+
+    for one in yaml.safe_load_all(text):
+        try:
+            kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
+        except kubernetes_validate.ValidationError:
+            return True
+        except kubernetes_validate.SchemaNotFoundError:
+            continue
+    return False
+
+
+def _kubeconform_finds(text: str) -> bool:
+    command = ["kubeconform", "-strict", "-ignore-missing-schemas", "-"]
+    return subprocess.run(command, input=text, text=True, capture_output=True, env=os.environ).returncode != 0
+
+
+def _time(do: Callable[[], Any]) -> tuple[float, Any]:
+    started = time.perf_counter()
+    result = do()
+    return time.perf_counter() - started, result
+
+
+if __name__ == "__main__":
+    main()

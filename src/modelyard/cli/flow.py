@@ -1,0 +1,136 @@
+"""`modelyard flow`, also called `pipeline`: run what has changed of a project's flow."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modelyard.cli.console import Console, print_json, print_table
+from modelyard.cli.options import engine_option, json_option, limits_options, pass_settings, variant_option
+from modelyard.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from modelyard.commands.building import Limits
+    from modelyard.commands.flow_request import FlowRequest
+
+project_argument = click.argument("project", default=".", type=click.Path())
+set_option = click.option(
+    "--set", "sets", multiple=True, metavar="GROUP.NAME=VALUE", help="A parameter, over config.yaml."
+)
+force_option = click.option("--force", "forced", multiple=True, metavar="STEP", help="Run this step in any case.")
+
+
+@click.group("flow")
+def flow_command() -> None:
+    """Run the steps of a project's flow.yaml that something has changed for.
+
+    PROJECT is a project's folder or name; default the current folder.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What was typed behind `modelyard flow run`."""
+
+    project: str
+    sets: tuple[str, ...] = ()
+    forced: tuple[str, ...] = ()
+    only: str | None = None
+    jobs: int | None = None
+    variant: str = "cpu"
+    limits: "Limits | None" = None
+
+    def ask(self, settings: Settings) -> "FlowRequest":
+        """What the command asks for."""
+        from modelyard.commands.building import Limits
+        from modelyard.commands.flow_request import FlowRequest, find_flow_project
+
+        return FlowRequest(
+            workspace=settings.workspace,
+            project=find_flow_project(settings.workspace, settings.locate(self.project)),
+            sets=self.sets,
+            forced=self.forced,
+            only=self.only,
+            jobs=self.jobs,
+            variant=self.variant,
+            limits=self.limits or Limits(),
+            environ=settings.environ,
+        )
+
+
+@flow_command.command("run")
+@project_argument
+@set_option
+@force_option
+@click.option("--only", metavar="STEP", help="Run this step, and what it needs.")
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Steps side by side. Default: the machine's cores.")
+@limits_options
+@variant_option
+@engine_option
+@json_option
+@pass_settings
+def run_command(settings: Settings, /, engine: str | None, as_json: bool, **options: Any) -> None:
+    """Run what has changed; say why of each step, and what is reused."""
+    request = RunOptions(**options).ask(settings)
+    _run(settings, request, engine, as_json=as_json)
+
+
+@flow_command.command("status")
+@project_argument
+@json_option
+@pass_settings
+def status_command(settings: Settings, /, project: str, as_json: bool) -> None:
+    """Say of each step how it went the last time, and whether it is up to date."""
+    from modelyard.commands.flow_request import prepare
+    from modelyard.commands.flow_status import describe_steps
+
+    prepared = prepare(RunOptions(project=project).ask(settings))
+    steps = describe_steps(prepared)
+    prepared.digests.save()
+    if as_json:
+        print_json(steps)
+        return
+    rows = [[step["step"], step["state"], step["run"] or "", "; ".join(step["why"])] for step in steps]
+    print_table(["step", "last", "made by run", "to do"], rows)
+
+
+@flow_command.command("plan")
+@project_argument
+@set_option
+@force_option
+@click.option("--only", metavar="STEP", help="Plan this step, and what it needs.")
+@variant_option
+@json_option
+@pass_settings
+def plan_command(settings: Settings, /, as_json: bool, **options: Any) -> None:
+    """Say which steps would run, and why; start no engine."""
+    from modelyard.commands.flow_request import prepare
+
+    prepared = prepare(RunOptions(**options).ask(settings))
+    decisions = prepared.planner.plan()
+    prepared.digests.save()
+    if as_json:
+        print_json([{"step": each.step.name, "action": each.action, "why": list(each.why)} for each in decisions])
+        return
+    words = {"run": "run", "reuse": "reuse", "depends": "perhaps"}
+    print_table(["step", "", "why"], [[each.step.name, words[each.action], "; ".join(each.why)] for each in decisions])
+
+
+def _run(settings: Settings, request: "FlowRequest", engine: str | None, *, as_json: bool) -> None:
+    from modelyard.commands.flowing import run_flow
+
+    opened = settings.open_engine(engine, quiet=as_json)
+    run = run_flow(request, opened, Console(verbose=settings.verbose))
+    if as_json:
+        print_json(run)
+        return
+    rows = [[name, step["state"], _seconds(step), _metrics(step)] for name, step in run["steps"].items()]
+    print_table(["step", "", "took", "metrics"], rows, title=f"run {run['id']}")
+
+
+def _seconds(step: dict[str, Any]) -> str:
+    return "" if step["seconds"] is None else f"{step['seconds']:.1f} s"
+
+
+def _metrics(step: dict[str, Any]) -> str:
+    return "  ".join(f"{name} {value:.4g}" for name, value in step["metrics"].items() if value is not None)
