@@ -12,6 +12,7 @@ from tests.integration.tiny_workspace import Tiny
 ENVIRONMENT = "TRAIN_MODULE=pictures.net.train\nROUTES=net:pictures.net.predict:predict\n"
 TRAIN = '''\
 import json
+import os
 import time
 from pathlib import Path
 
@@ -25,6 +26,9 @@ def fit(msg):
     params = msg.payload["params"]["train"]
     rows = Path(msg.payload["inputs"]["index"]).read_text().split()
     lr = params["lr"]
+    if "FLOW_TRACE" in os.environ:
+        with open(os.environ["FLOW_TRACE"], "a") as trace:
+            trace.write(f"{len(rows)} {lr}\\n")
     for epoch in range(params["epochs"]):
         so_far = (1 - abs(lr - 0.2)) * (epoch + 1) / params["epochs"]
         print(json.dumps({"epoch": epoch, "val_accuracy": so_far}), flush=True)
@@ -63,6 +67,7 @@ steps:
   train:
     run: train:fit
     params: [train]
+    environment: [FLOW_*]
     inputs: {index: prep.index}
     outputs: {model: model}
     publish: {model: models}

@@ -116,6 +116,98 @@ def plan_command(settings: Settings, /, as_json: bool, **options: Any) -> None:
     print_table(["step", "", "why"], [[each.step.name, words[each.action], "; ".join(each.why)] for each in decisions])
 
 
+@flow_command.command("show")
+@click.argument("run", required=False)
+@click.option("-p", "--project", default=".", metavar="PROJECT", help="A project's folder or name.")
+@json_option
+@pass_settings
+def show_command(settings: Settings, /, run: str | None, project: str, as_json: bool) -> None:
+    """Show a run: its steps, trials and metrics. RUN: an id, or its start or end; default the last one."""
+    from modelyard.cli.runs import find_records, show_run
+
+    show_run(find_records(settings, project), run, as_json=as_json)
+
+
+@flow_command.command("resume")
+@project_argument
+@engine_option
+@json_option
+@pass_settings
+def resume_command(settings: Settings, /, project: str, engine: str | None, as_json: bool) -> None:
+    """Go on with the last run, with the options that it had: what it has finished is not run again."""
+    from modelyard.commands.flow_resume import find_options
+
+    request = RunOptions(project=project).ask(settings)
+    _run(settings, find_options(request), engine, as_json=as_json)
+
+
+@flow_command.command("clean")
+@project_argument
+@click.option("--step", "steps", multiple=True, metavar="STEP", help="Forget this step alone, and its trials.")
+@pass_settings
+def clean_command(settings: Settings, /, project: str, steps: tuple[str, ...]) -> None:
+    """Forget what came of steps, so that they run again; the records of runs stay."""
+    from modelyard.flows.definition import read_flow
+    from modelyard.flows.pruning import forget
+    from modelyard.flows.records import Records
+    from modelyard.flows.run_lock import hold_lock
+
+    flow = read_flow(RunOptions(project=project).ask(settings).project)
+    names = [flow.step(name, place="--step").name for name in steps] or list(flow.steps)
+    with hold_lock(flow.runs, what="flow clean"):
+        count = forget(Records(flow.runs), names)
+    click.echo(f"forgot {count} results of {', '.join(names)}")
+
+
+@flow_command.command("graph")
+@project_argument
+@click.option("--form", type=click.Choice(["text", "mermaid", "dot"]), default="text", show_default=True, help="How.")
+@pass_settings
+def graph_command(settings: Settings, /, project: str, form: str) -> None:
+    """Draw which step takes what from which, and which are up to date."""
+    from modelyard.commands.flow_request import prepare
+    from modelyard.flows.drawing import FORMS
+
+    prepared = prepare(RunOptions(project=project).ask(settings))
+    words = {"run": "to run", "reuse": "up to date", "depends": "depends"}
+    states = {each.step.name: words[each.action] for each in prepared.planner.plan()}
+    click.echo(FORMS[form](prepared.flow, states))
+
+
+@flow_command.group("export")
+def export_command() -> None:
+    """Write the flow for something else that starts it."""
+
+
+schedule_option = click.option("--schedule", metavar="CRON", help='Five fields: "0 3 * * *". Default: of flow.yaml.')
+
+
+@export_command.command("cron")
+@project_argument
+@schedule_option
+@pass_settings
+def cron_command(settings: Settings, /, project: str, schedule: str | None) -> None:
+    """Print a line for a crontab."""
+    from modelyard.commands.flow_export import export_cron
+    from modelyard.flows.definition import read_flow
+
+    flow = read_flow(RunOptions(project=project).ask(settings).project)
+    click.echo(export_cron(flow, settings.workspace.root, schedule=schedule), nl=False)
+
+
+@export_command.command("github")
+@project_argument
+@schedule_option
+@pass_settings
+def github_command(settings: Settings, /, project: str, schedule: str | None) -> None:
+    """Print a workflow for .github/workflows/."""
+    from modelyard.commands.flow_export import export_github
+    from modelyard.flows.definition import read_flow
+
+    flow = read_flow(RunOptions(project=project).ask(settings).project)
+    click.echo(export_github(flow, settings.workspace.root, schedule=schedule), nl=False)
+
+
 def _run(settings: Settings, request: "FlowRequest", engine: str | None, *, as_json: bool) -> None:
     from modelyard.commands.flowing import run_flow
 

@@ -1,5 +1,6 @@
 """How the steps of a flow went the last time, and whether they are up to date."""
 
+from graphlib import TopologicalSorter
 from typing import Any
 
 from modelyard.commands.flow_request import Prepared
@@ -26,8 +27,10 @@ def last_states(records: Records) -> dict[str, dict[str, Any]]:
 
 
 def read_run(records: Records, id: str) -> dict[str, Any]:
-    """The record of a run; of one that was killed it says so."""
+    """The record of a run, its steps in order; of one that was killed it says so."""
     run = records.read_run(id)
+    order = TopologicalSorter({name: step["needs"] for name, step in run["steps"].items()}).static_order()
+    run["steps"] = {name: run["steps"][name] for name in order if name in run["steps"]}
     if run["state"] == "running" and not is_locked(records.root):
         steps = run["steps"].values()
         run["state"] = "interrupted"

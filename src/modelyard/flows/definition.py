@@ -251,6 +251,8 @@ def _check_command(step: Step, document: Document) -> None:
         raise InputError(f"{where}: the command of {step.name} is empty", hint="name a program")
     if step.model is not None:
         raise InputError(f"{where}: a command runs in no model's image", hint="take `model` out, or write `run`")
+    if step.search is not None:
+        raise InputError(f"{where}: a command returns no metric, which a search needs", hint="write `run`")
     known = {"inputs": step.inputs, "outputs": step.outputs}
     for match in PLACEHOLDER.finditer(step.command):
         names = known.get(match["kind"])

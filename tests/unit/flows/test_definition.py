@@ -40,6 +40,7 @@ STEP = "steps:\n  prep: {run: 'prep:prep', outputs: {index: index.csv}}\n"
         (f"{STEP}  b: {{}}\n", "flow.yaml:3: step b has neither run nor command"),
         (f"{STEP}  b: {{run: 'a:b', command: ls}}\n", "flow.yaml:3: step b has both run and command"),
         (f"{STEP}  b: {{command: 'ls \"'}}\n", "is no command line (No closing quotation)"),
+        (f"{STEP}  b: {{command: ls, search: {{over: [a.b], metric: m}}}}\n", "a command returns no metric"),
         (f"{STEP}  b: {{command: 'cat {{inputs.indx}}', inputs: {{index: prep.index}}}}\n", "did you mean index?"),
         (f"{STEP}  b: {{run: 'a:b', inputs: {{x: prep.indx}}}}\n", "prep makes no 'indx'; did you mean index?"),
         (f"{STEP}  b: {{run: 'a:b', inputs: {{x: prp.index}}}}\n", "flow.yaml:3: 'prp.index' is neither an output"),
