@@ -21,6 +21,7 @@ COMMANDS = {
     "train": ("models", "Build train images, train, write model binaries."),
     "flow": ("flow", "Run the steps of a flow that something has changed for."),
     "runs": ("runs", "Look at the runs of a flow."),
+    "job": ("job", "Look at trainings in the background, stop and resume them."),
     "generate": ("models", "Write all/, the one daemon of many models."),
     "lock": ("lock", "Pin what requirements come to, with hashes."),
     "stage": ("images", "Lay out the build context of a model directory."),

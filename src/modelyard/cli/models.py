@@ -60,6 +60,7 @@ def data_command(settings: Settings, directory: str, source: str | None) -> None
     "--reuse", is_flag=True, help="Train only where source, payload or data changed since the binary was written."
 )
 @distributed_options
+@click.option("--detach", is_flag=True, help="Train in the background; print the id of the job: modelyard job.")
 @shared_memory_option
 @limits_options
 @variant_option
@@ -81,6 +82,14 @@ def train_command(settings: Settings, /, **options: Any) -> None:
         return
     opened = settings.open_engine(chosen.engine, quiet=chosen.as_json)
     console = Console(verbose=settings.verbose)
+    if chosen.detach:
+        from modelyard.commands.job_starting import start_job
+
+        jobs = [start_job(request, opened, settings.environ, console) for request in requests]
+        click.echo("\n".join(job.id for job in jobs)) if not chosen.as_json else print_json(
+            [{"id": job.id} for job in jobs]
+        )
+        return
     results = [train_model(request, opened, console) for request in requests]
     if chosen.push is not None:
         from modelyard.commands.remote import push_model
@@ -107,6 +116,7 @@ class TrainOptions:
     push: str | None
     reuse: bool
     distributed: dict[str, Any]
+    detach: bool
     limits: "Limits"
     variant: str
     engine: str | None
@@ -124,6 +134,8 @@ class TrainOptions:
         if len(models) > 1 and (self.tag or self.model_name or self.push):
             many = f"{len(models)} are to be trained"
             raise click.UsageError(f"--tag, --model-name and --push name one model, but {many}")
+        if self.detach and (self.push or self.reuse):
+            raise click.UsageError("--push and --reuse are for trainings that are waited for, not for --detach")
         if self.push is not None:
             check_target(self.push)
         return [

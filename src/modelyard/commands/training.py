@@ -128,7 +128,7 @@ def train_model(request: TrainRequest, engine: Engine, reporter: Reporter) -> Tr
     for folder in (request.data_folder, request.models_folder):
         folder.mkdir(exist_ok=True)
     with reporter.step(f"training {request.model.full_name}") as step:
-        result = run_function(_make_run(request, image), runner, step.output).result
+        result = run_function(make_run(request, image), runner, step.output).result
         step.done(f"trained {request.model.full_name}")
     written = read_manifest(request.models_folder, name)
     if _written_at(request) == before:
@@ -153,7 +153,8 @@ def _written_at(request: TrainRequest) -> int | None:
     return path.stat().st_mtime_ns if path.is_file() else None
 
 
-def _make_run(request: TrainRequest, image: Image) -> FunctionRun:
+def make_run(request: TrainRequest, image: Image) -> FunctionRun:
+    """The run of the train function in its image, with the project's data and models folders."""
     return FunctionRun(
         subject=request.model,
         image=image.id,

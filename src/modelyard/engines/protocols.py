@@ -218,6 +218,14 @@ class Refresher(Protocol):
         """
 
 
+@runtime_checkable
+class Remover(Protocol):
+    """An engine that can remove one container."""
+
+    def remove_container(self, name: str) -> None:
+        """Remove a container that has ended; raise EngineError where there is none of that name."""
+
+
 class Engine(Protocol):
     """A name, and some of the parts above."""
 

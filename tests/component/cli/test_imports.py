@@ -73,6 +73,8 @@ COMMANDS = {
     "generate": ["generate", "projects/flowers"],
     "lock": ["lock", "projects/flowers/iris", "--check"],
     "train": ["train", "projects/flowers/iris", "--dry-run"],
+    "job": ["job", "list"],
+    "dataset": ["dataset", "list"],
     "serve": ["serve", "projects/flowers/iris", "--dry-run"],
     "adopt": ["adopt", "scripts", "--dry-run"],
     "store": ["store", "ls", "stored"],

@@ -86,6 +86,12 @@ class DockerEngine(DelegatingEngine):
         self.check_unused(image, reference)
         return self._images.remove(image, reference)
 
+    def remove_container(self, name: str) -> None:
+        """See Remover."""
+        from modelyard.engines.docker.workshop import remove_container
+
+        remove_container(self.client, self.container(name).id)
+
     def publish(
         self,
         reference: str,

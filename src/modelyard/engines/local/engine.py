@@ -85,6 +85,10 @@ class LocalEngine(DelegatingEngine):
             self.check_unused(image, reference)
             return self._images.remove(image, reference)
 
+    def remove_container(self, name: str) -> None:
+        """See Remover."""
+        self._containers.remove(self._containers.find(name))
+
     def prune(self) -> Pruned:
         """See ImageStore."""
         from modelyard.engines.local.containers import RECORD as CONTAINER_RECORD
