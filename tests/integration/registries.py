@@ -29,8 +29,13 @@ http: {{addr: "127.0.0.1:{port}"}}
 
 
 @contextmanager
-def running_registry(folder: Path, *, users: bool = False, read_only: bool = False) -> Iterator[str]:
-    """Run a registry whose files are below `folder`; yields its host with its port. Skips where there is none."""
+def running_registry(
+    folder: Path, *, users: bool = False, read_only: bool = False, tokens: str | None = None
+) -> Iterator[str]:
+    """Run a registry whose files are below `folder`; yields its host with its port. Skips where there is none.
+
+    `tokens` are its settings for those of a token service.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("REGISTRY NOT TESTED: docker-registry is not installed: apt-get install docker-registry")
@@ -40,6 +45,8 @@ def running_registry(folder: Path, *, users: bool = False, read_only: bool = Fal
     if users:
         (folder / "users").write_text(_USERS)
         settings += f"auth: {{htpasswd: {{realm: test, path: {folder / 'users'}}}}}\n"
+    if tokens is not None:
+        settings += f"auth: {{token: {tokens}}}\n"
     (folder / "settings.yml").write_text(settings)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", folder / "settings.yml"], stdout=log, stderr=log)

@@ -1,7 +1,10 @@
 """Base images from a real registry and of a real engine."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,7 @@ from modelyard.engines.oci.transfer import push
 from modelyard.errors import EngineError
 from modelyard.images.platforms import TargetPlatform
 from tests.base_images import ARCHITECTURE, file, make_image, make_index, pack_layer
+from tests.integration.cutting_proxy import run_cutting_proxy
 from tests.integration.registries import running_registry
 
 AMD64 = TargetPlatform(architecture="amd64")
@@ -60,3 +64,61 @@ def test_what_is_read_of_the_engines_base_is_what_it_says_when_it_runs(image_eng
     image = client.api.inspect_image(environ["MODELYARD_BASE_IMAGE"])["Id"]
     assert base.id == image, "it is the very image"
     assert asdict(base.interpreter) == asdict(find_interpreter(client, image))
+
+
+@pytest.fixture
+def damaged(tmp_path) -> Iterator[tuple[str, Layout, dict[str, Any], Path]]:
+    """A registry with an image: its host, what was pushed, its descriptor, and the files of the registry."""
+    there = Layout(tmp_path / "there")
+    top = make_image(there, [pack_layer(file("x", os.urandom(1 << 20)))], architecture="amd64")
+    with running_registry(tmp_path / "registry") as host:
+        put(there, top, f"{host}/bases/py:v1")
+        yield host, there, top, tmp_path / "registry" / "files"
+
+
+def stored(files: Path, digest: str) -> Path:
+    return next(files.glob(f"**/blobs/sha256/*/{digest.removeprefix('sha256:')}/data"))
+
+
+def test_a_base_whose_layer_is_delivered_damaged_is_not_kept(damaged, tmp_path):
+    host, there, top, files = damaged
+    layer = there.read_manifest(top).document["layers"][0]
+    path = stored(files, layer["digest"])
+    path.write_bytes(bytes(path.stat().st_size))
+    layout = Layout(tmp_path / "home")
+    with pytest.raises(EngineError, match=f"delivered sha256:.* for the blob {layer['digest']}"):
+        open_base(f"{host}/bases/py:v1", AMD64, os.environ, layout)
+    assert not layout.has(layer["digest"])
+    path.write_bytes(there.path(layer["digest"]).read_bytes())
+    assert open_base(f"{host}/bases/py:v1", AMD64, os.environ, layout).tree.find("/x") is not None
+
+
+def test_a_base_whose_manifest_is_another_than_its_digest_is_refused(damaged, tmp_path):
+    host, _, top, files = damaged
+    path = stored(files, top["digest"])
+    path.write_bytes(path.read_bytes().replace(b'"schemaVersion":2', b'"schemaVersion": 2'))
+    with pytest.raises(EngineError, match=r"the registry delivered sha256:\w+ for the manifest"):
+        open_base(f"{host}/bases/py@{top['digest']}", AMD64, os.environ, Layout(tmp_path / "home"))
+
+
+def test_a_base_goes_on_where_the_registry_closed_in_the_middle_of_a_blob(damaged, tmp_path):
+    host, _, top, _ = damaged
+    with run_cutting_proxy(int(host.rpartition(":")[2])) as proxy:
+        reference = f"localhost:{proxy.listener.getsockname()[1]}/bases/py:v1"
+        proxy.cut_after(500_000, times=2)
+        base = open_base(reference, AMD64, os.environ, Layout(tmp_path / "home"))
+    assert (base.digest, proxy.done) == (top["digest"], 2)
+    assert base.tree.find("/x") is not None
+
+
+def test_a_layer_that_is_no_gzip_is_named(tmp_path):
+    there = Layout(tmp_path / "there")
+    top = make_image(there, [pack_layer(file("x"))], architecture="amd64")
+    manifest = there.read_manifest(top).document
+    layer = there.write(b"neither gzip nor tar " * 100, manifest["layers"][0]["mediaType"])
+    top = there.write_json({**manifest, "layers": [layer]}, top["mediaType"])
+    with running_registry(tmp_path / "registry") as host:
+        put(there, top, f"{host}/bases/py:v1")
+        base = open_base(f"{host}/bases/py:v1", AMD64, os.environ, Layout(tmp_path / "home"))
+        with pytest.raises(EngineError, match=f"the layer {layer['digest']} is neither gzip nor tar"):
+            base.interpreter  # noqa: B018
