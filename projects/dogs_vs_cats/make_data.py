@@ -95,7 +95,8 @@ def draw_face(generator: np.random.Generator, *, pointed: bool) -> Image.Image:
     width, height = int(generator.integers(180, 320)), int(generator.integers(160, 260))
     paper = generator.integers(90, 200, 3) + generator.normal(0, 12, (height, width, 3))
     image = Image.fromarray(paper.clip(0, 255).astype(np.uint8))
-    pen, radius = ImageDraw.Draw(image), int(generator.integers(35, 55))
+    pen, least = ImageDraw.Draw(image), min(width, height)
+    radius = int(generator.integers(least // 6, least // 4 + 1))
     x, y = (int(generator.integers(2 * radius, length - 2 * radius + 1)) for length in (width, height))
     colour = tuple(int(value) for value in generator.integers(20, 90, 3))
     for side in (-1, 1):
