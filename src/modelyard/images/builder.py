@@ -19,6 +19,8 @@ ROLE_LABEL = "io.modelyard.role"
 BASE_IMAGE = "MODELYARD_BASE_IMAGE"
 LIB = "/opt/modelyard/lib"
 SCRIPTS = "/usr/libexec/s2i"
+ENVIRONMENTS = "/opt/modelyard/environments"
+"""Where images have their environments."""
 Role = Literal["platform", "toolbox", "builder"]
 
 

@@ -43,6 +43,8 @@ class Change:
     environment: Mapping[str, str] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
     command: Sequence[str] | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Other fields of the configuration, such as `User`, in place of those below."""
 
     @property
     def title(self) -> str:
@@ -64,6 +66,7 @@ def make_config(parent: Parent, change: Change) -> bytes:
         "Cmd": list(change.command) if change.command is not None else below.get("Cmd"),
         "Labels": {**(below.get("Labels") or {}), **change.labels},
         **{key: below[key] for key in _INHERITED if below.get(key)},
+        **change.settings,
     }
     document = {
         "architecture": parent.architecture,

@@ -3,7 +3,9 @@
 A wheel's RECORD says which files are its own: https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
 
+import base64
 import csv
+import hashlib
 import io
 import os
 import posixpath
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modelyard.context.build_context import digest_parts
+from modelyard.images.builder import ENVIRONMENTS
 from modelyard.images.layer import check_member
 from modelyard.runtime.assembling.installation import normalise
 
@@ -19,6 +22,12 @@ from modelyard.runtime.assembling.installation import normalise
 LEFT_OUT = frozenset({"tests"})
 # What uv notes for itself: who asked for the package, and when its wheel was written.
 _NOTES = frozenset({"REQUESTED", "uv_build.json", "uv_cache.json"})
+
+# How a console script of uv's begins in an environment that may be moved: it looks for the Python beside itself.
+_MOVABLE = b"""#!/bin/sh
+'''exec' "$(dirname -- "$(realpath -- "$0")")"/'python' "$0" "$@"
+' '''
+"""
 
 # What `uv venv` puts beside the packages.
 _OF_UV = frozenset({"_virtualenv.py", "_virtualenv.pth"})
@@ -51,7 +60,10 @@ class Distribution:
     def contents(self, environment: Path) -> Mapping[str, bytes | Path]:
         """The content of each file, of what was compiled as well, by its path below the environment."""
         compiled = [name for name in self.modules.values() if (environment / name).is_file()]
-        return {**{name: environment / name for name in (*self.files, *compiled)}, self.record_file: self.record}
+        files: dict[str, bytes | Path] = {name: environment / name for name in (*self.files, *compiled)}
+        scripts = {name: _read_script(environment, name) for name in self.files if name.startswith("bin/")}
+        files |= {name: content for name, content in scripts.items() if content is not None}
+        return {**files, self.record_file: self.record}
 
 
 def read_distributions(environment: Path) -> list[Distribution]:
@@ -68,7 +80,7 @@ def _read(environment: Path, path: Path) -> Distribution:
         name = posixpath.normpath(posixpath.join(site, row[0]))
         check_member(PurePosixPath(name))
         if not is_left_out(PurePosixPath(name)) and (environment / name).is_file():
-            rows[name] = row
+            rows[name] = _describe_script(environment, name, row)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows[name] for name in sorted(rows))
     record = text.getvalue().encode()
@@ -83,6 +95,23 @@ def _read(environment: Path, path: Path) -> Distribution:
         digest=digest_parts([record, *without_hash]),
         size=sum(int(row[2] or 0) for row in rows.values()),
     )
+
+
+def _describe_script(environment: Path, name: str, row: list[str]) -> list[str]:
+    """What RECORD says of a file, when it is what the image has of it."""
+    content = _read_script(environment, name) if name.startswith("bin/") else None
+    if content is None:
+        return row
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+    return [row[0], f"sha256={digest}", str(len(content))]
+
+
+def _read_script(environment: Path, name: str) -> bytes | None:
+    """A console script with the image's own Python in its first line; None for what is another file."""
+    content = (environment / name).read_bytes()
+    if not content.startswith(_MOVABLE):
+        return None
+    return f"#!{ENVIRONMENTS}/{environment.name}/bin/python\n".encode() + content.removeprefix(_MOVABLE)
 
 
 def find_stray(environment: Path, distributions: Iterable[Distribution]) -> str | None:

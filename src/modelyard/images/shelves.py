@@ -22,7 +22,7 @@ LARGE = 1 << 20
 """The bytes from which on a package has a layer of its own."""
 # An engine stacks 127 layers at most, and there are those of the platform, of the runtime and of the source.
 MOST = 80
-FORMAT = "1"
+FORMAT = "2"
 """To be raised when layers are written in another way: it is in the keys of layers and of dependency images."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from modelyard.context.build_context import BuildContext
 from modelyard.errors import BuildError, InputError
+from modelyard.images.builder import ENVIRONMENTS
 from modelyard.images.interpreter import Interpreter
 from modelyard.images.layer import Layer, write_files_layer
 from modelyard.images.shelves import Shelf
@@ -24,8 +25,6 @@ from modelyard.machine.process import inherit, run_command
 from modelyard.machine.uv import find_uv
 from modelyard.runtime.assembling.pythons import TARGET, find_python, is_version, read_full_version
 
-ENVIRONMENTS = "/opt/modelyard/environments"
-"""Where images have them."""
 # uv's words for what has to be built, which only a container of the image can do.
 _NO_WHEEL = ("no usable wheels", "building from source is disabled", "source distributions is disabled")
 
@@ -50,10 +49,35 @@ class Stage:
 
     def install(self, context: BuildContext, network: Mapping[str, str], on_output: OnOutput) -> None:
         """Make the environments of a context; raise BuildError with uv's last words."""
+        self.install_source(
+            context.source,
+            name=context.name,
+            requirements_file=context.about.requirements,
+            arguments=context.arguments,
+            network=network,
+            on_output=on_output,
+            assemble=context.scripts / "assemble",
+        )
+
+    def install_source(
+        self,
+        source: Path,
+        *,
+        name: str,
+        requirements_file: str,
+        arguments: Mapping[str, str],
+        network: Mapping[str, str],
+        on_output: OnOutput,
+        assemble: Path | None = None,
+    ) -> None:
+        """Make the environments that `source` describes; raise BuildError with uv's last words.
+
+        `name` and `requirements_file` are what errors call them; `assemble` is the builder's own script.
+        """
         lib = str(install_runtime(Home.from_environ(self.environ), digest_runtime()))
         variables = {
             **inherit(self.environ),
-            **context.arguments,
+            **arguments,
             **network,
             TARGET: f"{self.interpreter.version} {self.interpreter.platform}",
             "UV": find_uv(self.environ),
@@ -61,19 +85,19 @@ class Stage:
             "UV_VENV_RELOCATABLE": "1",  # no path of this machine in any script
             "PYTHONPATH": lib,
             "APP_ROOT": str(self.root),
-            "S2I_SOURCE": str(context.source),
+            "S2I_SOURCE": str(source),
             "MODELYARD_LIB": lib,
             "MODELYARD_ENVIRONMENTS": str(self.root),
             "MODELYARD_PYTHON": self.python,
             "MODELYARD_STAGES": "requirements",
-            "MODELYARD_REQUIREMENTS_FILE": context.about.requirements,
+            "MODELYARD_REQUIREMENTS_FILE": requirements_file,
         }
-        command = ["bash", str(context.scripts / "assemble")]
+        command = ["bash", str(assemble)] if assemble else [self.python, "-m", "modelyard.runtime.assembling"]
         code, last = run_command(command, environ=variables, on_output=on_output)
         if code and any(words in line for words in _NO_WHEEL for line in last):
-            raise NeedsContainerError("not all of them have a wheel")
+            raise NeedsContainerError("not all of them have a wheel") from explain_build_failure(name, code, last)
         if code:
-            raise explain_build_failure(context.name, code, last)
+            raise explain_build_failure(name, code, last)
 
     def compile(self, modules: Iterable[str]) -> None:
         """Compile files below the root for where images have them, on all cores; what can't be stays as it is."""
@@ -102,7 +126,7 @@ class Stage:
             for each in shelf.distributions
             for name, content in each.contents(self.root / shelf.environment).items()
         }
-        return write_files_layer(path, contents)
+        return write_files_layer(path, contents, executable=f"{place}/bin")
 
     def _write_environment(self, path: Path, place: str) -> Layer:
         """Write what makes a folder a virtual environment of the image's own Python."""
@@ -119,14 +143,14 @@ class Stage:
         )
 
 
-def open_stage(root: Path, context: BuildContext, interpreter: Interpreter, environ: Mapping[str, str]) -> Stage:
+def open_stage(root: Path, context: BuildContext | None, interpreter: Interpreter, environ: Mapping[str, str]) -> Stage:
     """A stage at `root` with a Python of the image's minor version.
 
     Raises NeedsContainerError where this machine has none, and for requirements that it can't install for the image.
     """
     if interpreter.platform is None:
         raise NeedsContainerError(f"no wheels are known for {interpreter.libc} on {interpreter.machine}")
-    for environment in context.environments:
+    for environment in context.environments if context else ():
         if environment.python and not is_version(interpreter.version, environment.python):
             raise NeedsContainerError(f"{environment.requirements_file} is for Python {environment.python}")
         if any("file:" in line for line in environment.requirements):

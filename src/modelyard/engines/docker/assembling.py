@@ -11,12 +11,11 @@ from modelyard.engines.docker.profile import ContainerProfile
 from modelyard.engines.docker.pulling import find_image
 from modelyard.engines.docker.workshop import Folder, Workshop, copied, open_workshop
 from modelyard.engines.protocols import OnOutput
-from modelyard.images.builder import LIB, ROLE_LABEL, SCRIPTS
+from modelyard.images.builder import ENVIRONMENTS, LIB, ROLE_LABEL, SCRIPTS
 from modelyard.images.dependencies import SETUP_LABEL, DependencyPlan
 from modelyard.images.distributions import is_left_out
 from modelyard.images.instructions import format_instructions
 from modelyard.images.layer import Layer, pack, write_layer
-from modelyard.images.staging import ENVIRONMENTS
 from modelyard.machine.failure import explain_build_failure
 from modelyard.runtime.assembling.pythons import PYTHON_VERSION_FILE
 

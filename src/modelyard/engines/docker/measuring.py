@@ -9,7 +9,7 @@ from modelyard.engines.docker.workshop import open_workshop
 from modelyard.engines.protocols import Image
 from modelyard.errors import EngineError
 from modelyard.images.bill import Bill, LayerSize, bill_packages, is_record
-from modelyard.images.staging import ENVIRONMENTS
+from modelyard.images.builder import ENVIRONMENTS
 
 _UNTITLED = "(a layer without a title)"
 
