@@ -30,10 +30,17 @@ def _open_docker(name: str, environ: Mapping[str, str]) -> Engine:
     return DockerEngine.from_environ(name, environ)
 
 
+def _open_oci(name: str, environ: Mapping[str, str]) -> Engine:
+    from modelyard.engines.oci.engine import OciEngine
+
+    return OciEngine.from_environ(environ)
+
+
 FACTORIES: Mapping[str, Callable[[str, Mapping[str, str]], Engine]] = {
     "local": _open_local,
     "docker": _open_docker,
     "podman": _open_docker,
+    "oci": _open_oci,
 }
 """How each engine is opened; a package is imported by the first who opens an engine of it."""
 

@@ -12,10 +12,10 @@ _LACKS: Mapping[Part, str] = {
     "publisher": "has no images that a registry takes",
 }
 _WAYS_OUT: Mapping[Part, str] = {
-    "builder": "choose one that builds: --engine local, docker or podman (make: ENGINE=docker)",
+    "builder": "choose one that builds: --engine local, docker or podman, or oci, which runs nothing (make: ENGINE=docker)",
     "runner": "choose one that runs them: --engine local, docker or podman (make: ENGINE=docker)",
-    "store": "choose one that keeps them: --engine local, docker or podman (make: ENGINE=docker)",
-    "publisher": "build and push with an engine of images: --engine docker, or podman (make: ENGINE=docker)",
+    "store": "choose one that keeps them: --engine local, docker or podman, or oci, which runs nothing (make: ENGINE=docker)",
+    "publisher": "build and push with an engine of images: --engine docker, or podman, or oci, which runs nothing (make: ENGINE=docker)",
 }
 
 

@@ -21,6 +21,8 @@ from modelyard.workspace import Kind
 if TYPE_CHECKING:
     from modelyard.engines.oci.address import Address
     from modelyard.engines.oci.credentials import Credential
+    from modelyard.engines.oci.places import Place
+    from modelyard.images.platforms import TargetPlatform
 
 OnTransfer = Callable[[int, int], None]
 """Takes the bytes of a transfer that are done, and those there are."""
@@ -205,6 +207,20 @@ class ImagePublisher(Protocol):
         on_transfer: OnTransfer,
     ) -> tuple[str, int | None]:
         """Push an image; return the digest that the registry has it by, and the bytes that were sent, where known."""
+
+
+@runtime_checkable
+class ImageExporter(Protocol):
+    """Makes images for other machines than this one, and writes them into files."""
+
+    def on(self, platform: "TargetPlatform") -> "ImageBuilder":
+        """The same engine, building for a platform."""
+
+    def join(self, images: Mapping[str, Image], *, tag: str) -> Image:
+        """Make one image of those for several platforms, and tag it."""
+
+    def export(self, reference: str, place: "Place") -> str:
+        """Write an image to a folder or file of this machine; return its digest."""
 
 
 @runtime_checkable

@@ -21,6 +21,8 @@ LIB = "/opt/modelyard/lib"
 SCRIPTS = "/usr/libexec/s2i"
 ENVIRONMENTS = "/opt/modelyard/environments"
 """Where images have their environments."""
+FORMAT = b"2"
+"""To be raised when platforms are made in another way: it is in their keys."""
 Role = Literal["platform", "toolbox", "builder"]
 
 
@@ -67,7 +69,7 @@ class BuilderPlan:
     def platform_key(self) -> str:
         """The digest of what platform and toolbox are made of."""
         names = [f"builders/{self.name}/Dockerfile", *self.wanted]
-        return _digest(self.arguments, {name: self.files[name] for name in names})
+        return _digest(self.arguments, {"format": FORMAT, **{name: self.files[name] for name in names}})
 
     @property
     def wanted(self) -> list[str]:

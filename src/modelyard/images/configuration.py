@@ -74,11 +74,19 @@ def make_config(parent: Parent, change: Change) -> bytes:
         "created": EPOCH,
         "config": config,
         "rootfs": {"type": "layers", "diff_ids": [*parent.diff_ids, *(digest for _, digest in change.digests)]},
-        "history": [*parent.history, *({"created": EPOCH, "created_by": title} for title, _ in change.digests)],
+        "history": [
+            *map(_without_nothing, parent.history),
+            *({"created": EPOCH, "created_by": title} for title, _ in change.digests),
+        ],
     }
     if parent.variant:
         document["variant"] = parent.variant
     return encode(document)
+
+
+def _without_nothing(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A line of history without the comment that it has not got: engines tell an empty one."""
+    return {key: value for key, value in line.items() if (key, value) != ("comment", "")}
 
 
 def merge_environment(below: Sequence[str], added: Mapping[str, str]) -> list[str]:

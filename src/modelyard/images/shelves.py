@@ -83,3 +83,9 @@ def count_shared(keys: Sequence[str], others: Sequence[str]) -> int:
     2
     """
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(keys, others, strict=False)))
+
+
+def shelf_key(seed: Iterable[str], shelf: Shelf) -> str:
+    """The key of a layer by itself, whatever is below it; `seed` is as in `chain_keys`."""
+    parts = [FORMAT, *seed, shelf.environment, *(each.digest for each in shelf.distributions)]
+    return digest_parts(map(str.encode, parts))

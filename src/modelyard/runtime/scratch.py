@@ -1,5 +1,7 @@
 """Folders that live as long as a block of code: each is locked, so that those of killed processes are told apart."""
 
+from __future__ import annotations
+
 import fcntl
 import os
 import shutil
@@ -15,10 +17,10 @@ _held: set[int] = set()
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
-    """A new folder below the temporary folder, gone in the end; what killed processes left there goes as well."""
-    remove_abandoned()
-    path, lock = _make_locked()
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
+    """A new folder below `parent`, or the temporary folder, gone in the end; so is what killed processes left there."""
+    remove_abandoned(parent)
+    path, lock = _make_locked(parent)
     _held.add(lock)
     try:
         folder = path / "folder"
@@ -35,10 +37,10 @@ def held_locks() -> tuple[int, ...]:
     return tuple(_held)
 
 
-def remove_abandoned() -> int:
+def remove_abandoned(parent: Path | None = None) -> int:
     """Remove this user's folders that no living process holds; return how many bytes they had."""
     freed = 0
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    for path in (parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
         with suppress(OSError):  # it is in use, or another process removes it now
             about = path.lstat()
             if stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid():
@@ -57,9 +59,11 @@ def _remove_unless_held(path: Path) -> int:
         os.close(lock)
 
 
-def _make_locked() -> tuple[Path, int]:
+def _make_locked(parent: Path | None) -> tuple[Path, int]:
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
     while True:
-        path = Path(tempfile.mkdtemp(prefix=PREFIX))
+        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
         with suppress(FileNotFoundError):
             lock = _open_lock(path)
             fcntl.flock(lock, fcntl.LOCK_EX)

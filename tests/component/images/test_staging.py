@@ -1,5 +1,7 @@
 """Requirements laid out on this machine for an image: what the layers hold, and what they never hold."""
 
+import base64
+import hashlib
 import os
 import sys
 import tarfile
@@ -174,3 +176,15 @@ def test_a_content_without_a_hash_is_part_of_the_digest(install):
     (environment / SITE / "arrays.py").write_text("other\n")
     (second,) = read_distributions(environment)
     assert (first.record, first.digest != second.digest) == (second.record, True)
+
+
+def test_console_scripts_begin_with_the_python_of_the_image_and_record_has_their_hash(install, tmp_path):
+    _, packages = write(install("forest"), tmp_path / "layers")
+    root = "opt/modelyard/environments/default"
+    script = packages[f"{root}/bin/forest"]
+    assert script.splitlines()[0] == f"#!/{root}/bin/python".encode()
+    digest = base64.urlsafe_b64encode(hashlib.sha256(script).digest()).rstrip(b"=")
+    record = packages[f"{root}/{SITE}/forest-1.0.dist-info/RECORD"]
+    assert b"../../../bin/forest,sha256=" + digest in record
+    with tarfile.open(tmp_path / "layers" / "1.tar") as archive:
+        assert archive.getmember(f"{root}/bin/forest").mode == 0o755

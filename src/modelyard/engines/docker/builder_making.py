@@ -1,4 +1,4 @@
-"""Make a builder image: its wheels got in a container of the base image, the rest built with no network."""
+"""Make a builder image: laid on the base image, or its wheels got in a container of the base image, the rest built with no network."""
 
 import io
 import tarfile
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modelyard.engines.docker.client import Client
 from modelyard.engines.docker.dockerfile import run_build
+from modelyard.engines.docker.platform_image import lay_platform
 from modelyard.engines.docker.profile import ContainerProfile, container_profile
 from modelyard.engines.docker.pulling import ensure_base
 from modelyard.engines.docker.workshop import open_workshop
@@ -21,10 +22,12 @@ _PIP = "python3 -m venv /tmp/pip && exec /tmp/pip/bin/pip download --disable-pip
 
 
 def make_builder(client: Client, plan: BuilderPlan, role: Role, on_output: OnOutput) -> None:
-    """Get the image's wheels in a container of the base image, then build it with no network."""
+    """Lay it on the base image, or get its wheels in a container of that, then build it with no network."""
     on_output(f"---> builder image {plan.tag(role)}: get what it needs ({' and '.join(plan.wanted)})")
     base = ensure_base(client, plan.base, on_output)
     with container_profile(read_network_profile(client.environ), client.environ) as profile:
+        if role == "platform" and lay_platform(client, plan, base, profile, on_output):
+            return
         wheels = _download_wheels(client, plan, profile, on_output)
     on_output(f"---> builder image {plan.tag(role)}: build it of builders/{plan.name}/Dockerfile")
     _build(client, plan, role, base=base, wheels=wheels, on_output=on_output)

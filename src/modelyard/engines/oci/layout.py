@@ -29,7 +29,8 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 _VERSION = {"imageLayoutVersion": "1.0.0"}
 _BLOCK = 1 << 20
-_LEVEL = 6
+_LEVEL = 4
+"""6 takes twice the time for 3% less."""
 
 Descriptor = Mapping[str, Any]
 """`mediaType`, `digest`, `size`, and perhaps `platform` and `annotations`."""
@@ -95,9 +96,10 @@ class Layout:
 
     def compress(self, layer: Path, diff_id: str) -> dict[str, Any]:
         """Keep a layer, compressed; return its descriptor. What was compressed once is found again by its diff id."""
-        note = self.root / "compressed" / diff_id.removeprefix("sha256:")
-        if note.is_file() and self.has(digest := note.read_text().strip()):
-            return {"mediaType": LAYER, "digest": digest, "size": self.path(digest).stat().st_size}
+        found = self.find_compressed(diff_id)
+        if found is not None:
+            return found
+        note = self._note(diff_id)
         self.blobs.mkdir(parents=True, exist_ok=True)
         part = self.blobs / f".{diff_id.removeprefix('sha256:')}.{os.getpid()}.part"
         try:
@@ -111,6 +113,16 @@ class Layout:
         scratch.write_text(digest)
         scratch.replace(note)
         return {"mediaType": LAYER, "digest": digest, "size": self.path(digest).stat().st_size}
+
+    def find_compressed(self, diff_id: str) -> dict[str, Any] | None:
+        """The descriptor of a layer that was compressed before, where that is still here."""
+        note = self._note(diff_id)
+        if note.is_file() and self.has(digest := note.read_text().strip()):
+            return {"mediaType": LAYER, "digest": digest, "size": self.path(digest).stat().st_size}
+        return None
+
+    def _note(self, diff_id: str) -> Path:
+        return self.root / "compressed" / diff_id.removeprefix("sha256:")
 
     # ---- names
 
@@ -166,6 +178,16 @@ class Layout:
             for child in (*document.get("manifests", ()), *config, *document.get("layers", ())):
                 yield from self.walk(child)
         yield descriptor
+
+    def free(self, descriptor: Descriptor) -> int:
+        """Remove those blobs of an image that is named no more that nothing else needs; return their bytes."""
+        freed = 0
+        with _locked(self.root / ".lock"):
+            kept = {each["digest"] for top in self.index for each in self.walk(top)}
+            for digest in {each["digest"] for each in self.walk(descriptor)} - kept:
+                freed += self.path(digest).stat().st_size
+                self.path(digest).unlink()
+        return freed
 
     def prune(self) -> int:
         """Remove blobs that nothing needs, and what kills have left; return their bytes."""
