@@ -67,6 +67,18 @@ def stage_command(
 @click.option("--context", type=click.Path(file_okay=False), help="Build this staged context instead.")
 @click.option("--builder", help="A folder of builders/. Default: train or daemon.")
 @click.option("--push", "pushes_to", metavar="REF", help="Push the image there as well, and print it by its digest.")
+@click.option(
+    "--platform",
+    "platforms",
+    envvar="MODELYARD_PLATFORM",
+    metavar="OS/ARCH,...",
+    help="Build for these platforms (engine oci): linux/amd64,linux/arm64. Default: this machine's.",
+)
+@click.option(
+    "--output",
+    metavar="PLACE",
+    help="Write the image there as well (engine oci): oci:DIR, oci-archive:FILE or docker-archive:FILE.",
+)
 @with_models_option
 @limits_options
 @variant_option
@@ -82,6 +94,8 @@ def build_command(
     context: str | None,
     builder: str | None,
     pushes_to: str | None,
+    platforms: str | None,
+    output: str | None,
     with_models: bool,
     limits: "Limits",
     variant: str,
@@ -98,13 +112,16 @@ def build_command(
         from modelyard.engines.oci.address import parse_address
 
         parse_address(pushes_to)  # before anything is built
+    target = building.Destination.parse(platforms, output, settings.directory)
     console = Console(verbose=settings.verbose)
     open_engine = partial(settings.open_engine, engine, quiet=as_json)
     if context is not None:
         if tag is None:
             raise click.UsageError("--context needs --tag")
         staged = load_context(settings.path(context))
-        image = building.build_staged(staged, limits, tag=tag, engine=open_engine(), reporter=console)
+        image = building.build_staged(
+            staged, limits, tag=tag, engine=open_engine(), reporter=console, destination=target
+        )
     else:
         request = building.BuildRequest(
             workspace=settings.workspace,
@@ -115,6 +132,7 @@ def build_command(
             with_models=with_models,
             builder=builder,
             limits=limits,
+            destination=target,
         )
         if dry_run:
             click.echo(

@@ -20,7 +20,7 @@ not_negative = click.FloatRange(min=0)
 engine_option = click.option(
     "--engine",
     metavar="NAME",
-    help="local, docker, podman, or auto: the first that answers, else local. Default: $MODELYARD_ENGINE, else auto.",
+    help="local, docker, podman, oci, or auto: the first that answers, else local. $MODELYARD_ENGINE, else auto.",
 )
 variant_option = click.option(
     "--variant",

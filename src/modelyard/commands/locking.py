@@ -6,8 +6,9 @@ from pathlib import Path
 
 from modelyard.commands.reporter import Reporter
 from modelyard.context.build_context import BuildContext
-from modelyard.context.lock import Lock, apply_locks, find_locks, is_locked, lock_path
-from modelyard.engines.protocols import ImageBuilder
+from modelyard.context.lock import Lock, apply_locks, find_locks, has_locks, is_locked
+from modelyard.engines.parts import require_builder, require_exporter
+from modelyard.engines.protocols import Engine, ImageBuilder
 from modelyard.errors import StaleError
 
 
@@ -29,6 +30,14 @@ def write_locks(
         yield f"wrote {shown}"
 
 
+def for_platforms(engine: Engine, platforms: str) -> list[ImageBuilder]:
+    """The engine for each of the platforms that a person wrote; raise EngineError for one that knows but its own."""
+    from modelyard.images.platforms import parse_platforms
+
+    exporter = require_exporter(engine)
+    return [require_builder(exporter.on(platform)) for platform in parse_platforms(platforms)]
+
+
 def check_locks(context: BuildContext, engine: ImageBuilder) -> None:
     """Raise StaleError that names the locks of a context that are missing or stale."""
     _raise_for(_not_fresh(find_locks(context, engine.target(context))), context)
@@ -39,12 +48,15 @@ def use_locks(context: BuildContext, engine: ImageBuilder, reporter: Reporter, *
 
     `required` makes an error of the warning, and of locks that are missing.
     """
-    places = [lock_path(context, each) for each in context.environments if each.requirements]
-    if is_locked(context) or not places or not (required or any(map(Path.is_file, places))):
+    asks = any(each.requirements for each in context.environments)
+    if is_locked(context) or not asks or not (required or has_locks(context)):
         return context
-    wrong = _not_fresh(find_locks(context, engine.target(context)))
+    target = engine.target(context)
+    wrong = _not_fresh(find_locks(context, target))
     if not wrong:
-        return apply_locks(context)
+        return apply_locks(context, target.name)
+    if not required and all(lock.state == "missing" for lock in wrong):
+        return context  # those there are, are of other platforms
     if required:
         _raise_for(wrong, context)
     what = ", ".join(f"{_show(lock, context)} is {lock.state}" for lock in wrong)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from modelyard.commands.reporter import OnOutput
 from modelyard.context.build_context import BuildContext
 from modelyard.engines.parts import require_builder, require_store
-from modelyard.engines.protocols import Engine, Image
+from modelyard.engines.protocols import Engine, Image, ImageStore
 from modelyard.engines.reference import normalise_tag
 from modelyard.errors import BuildError
 from modelyard.images.bill import Bill
@@ -24,12 +24,17 @@ def build_within(most: int, context: BuildContext, *, tag: str, engine: Engine, 
     scratch = f"modelyard-unmeasured:{secrets.token_hex(6)}"
     image = builder.build(context, tag=scratch, on_output=on_output)
     try:
-        if image.size > most:
-            raise _too_large(image, store.measure(scratch), most=most, tag=tag)
+        check_size(image, most, store, tag=tag)
         builder.build(context, tag=tag)
     finally:
         store.remove(scratch)
     return replace(store.inspect(tag), reused=image.reused)
+
+
+def check_size(image: Image, most: int | None, store: ImageStore, *, tag: str) -> None:
+    """Raise BuildError with the largest parts of an image that is larger than it may be."""
+    if most is not None and image.size > most:
+        raise _too_large(image, store.measure(image.id), most=most, tag=tag)
 
 
 def _too_large(image: Image, bill: Bill, *, most: int, tag: str) -> BuildError:

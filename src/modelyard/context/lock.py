@@ -1,5 +1,6 @@
 """Lock files: every package that a requirements file comes to, with version and hashes, for one platform and Python."""
 
+import glob
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ class Target:
     """The version of environments that ask for none: `3.11`."""
     platform: str
     """As uv calls it: `x86_64-unknown-linux-gnu`."""
+    name: str = ""
+    """Where locks of several platforms lie beside each other, what is in their names: `linux-arm64`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,18 +58,30 @@ def find_locks(context: BuildContext, target: Target) -> Iterator[Lock]:
     for environment in filter(lambda each: each.requirements, context.environments):
         python = environment.python or target.python
         parts = [*arguments, python, target.platform, *environment.requirements]
-        yield Lock(
+        lock = Lock(
             environment=environment,
-            path=lock_path(context, environment),
+            path=lock_path(context, environment, target.name),
             python=python,
             platform=target.platform,
             digest=digest_parts(map(str.encode, parts)),
         )
+        common = replace(lock, path=lock_path(context, environment))
+        yield common if lock.state == "missing" and common.state == "fresh" else lock
 
 
-def lock_path(context: BuildContext, environment: ContextEnvironment) -> Path:
-    """Where the lock of an environment lies: beside its requirements file in the workspace."""
-    return (context.about.builder.parent.parent / environment.requirements_file).with_suffix(SUFFIX)
+def lock_path(context: BuildContext, environment: ContextEnvironment, name: str = "") -> Path:
+    """Where the lock of an environment lies: beside its requirements file in the workspace.
+
+    `name` is that of a platform, for the lock of that alone: `requirements_train.linux-arm64.lock`.
+    """
+    path = context.about.builder.parent.parent / environment.requirements_file
+    return path.with_suffix(f".{name}{SUFFIX}" if name else SUFFIX)
+
+
+def has_locks(context: BuildContext) -> bool:
+    """Whether any of its environments has a lock, of whichever platform."""
+    paths = [lock_path(context, each) for each in context.environments if each.requirements]
+    return any(path.is_file() or any(path.parent.glob(f"{glob.escape(path.stem)}.*{SUFFIX}")) for path in paths)
 
 
 def is_locked(context: BuildContext) -> bool:
@@ -74,14 +89,17 @@ def is_locked(context: BuildContext) -> bool:
     return context.about.requirements.endswith(SUFFIX)
 
 
-def apply_locks(context: BuildContext) -> BuildContext:
+def apply_locks(context: BuildContext, name: str = "") -> BuildContext:
     """Put the locks in place of the staged requirements, and return what the context is then.
+
+    `name` is that of a platform whose own locks are taken, where it has them.
 
     A lock names no index, so the options of the requirements file follow it.
     """
     for environment in filter(lambda each: each.requirements, context.environments):
         options = "".join(f"{line}\n" for line in environment.requirements if line.startswith("-"))
-        text = lock_path(context, environment).read_text(encoding="utf-8")
+        own = lock_path(context, environment, name)
+        text = (own if own.is_file() else lock_path(context, environment)).read_text(encoding="utf-8")
         (environment.folder / "requirements.txt").write_text(text + options, encoding="utf-8")
     requirements = PurePosixPath(context.about.requirements).with_suffix(SUFFIX)
     write_about(context.root, replace(context.about, requirements=str(requirements)))

@@ -2,7 +2,15 @@
 
 from collections.abc import Mapping
 
-from modelyard.engines.protocols import ContainerRunner, Engine, ImageBuilder, ImagePublisher, ImageStore, Part
+from modelyard.engines.protocols import (
+    ContainerRunner,
+    Engine,
+    ImageBuilder,
+    ImageExporter,
+    ImagePublisher,
+    ImageStore,
+    Part,
+)
 from modelyard.errors import EngineError
 
 _LACKS: Mapping[Part, str] = {
@@ -10,12 +18,15 @@ _LACKS: Mapping[Part, str] = {
     "runner": "runs no containers",
     "store": "keeps no images",
     "publisher": "has no images that a registry takes",
+    "exporter": "builds for its own machine alone, and writes no files",
 }
+_OCI = "or oci, which runs nothing (make: ENGINE=docker)"
 _WAYS_OUT: Mapping[Part, str] = {
-    "builder": "choose one that builds: --engine local, docker or podman, or oci, which runs nothing (make: ENGINE=docker)",
+    "builder": f"choose one that builds: --engine local, docker or podman, {_OCI}",
     "runner": "choose one that runs them: --engine local, docker or podman (make: ENGINE=docker)",
-    "store": "choose one that keeps them: --engine local, docker or podman, or oci, which runs nothing (make: ENGINE=docker)",
-    "publisher": "build and push with an engine of images: --engine docker, or podman, or oci, which runs nothing (make: ENGINE=docker)",
+    "store": f"choose one that keeps them: --engine local, docker or podman, {_OCI}",
+    "exporter": "choose the one that does: --engine oci (make: ENGINE=oci)",
+    "publisher": f"build and push with an engine of images: --engine docker, or podman, {_OCI}",
 }
 
 
@@ -45,6 +56,13 @@ def require_publisher(engine: Engine) -> ImagePublisher:
     if isinstance(engine, ImagePublisher):
         return engine
     raise _lack(engine, "publisher")
+
+
+def require_exporter(engine: Engine) -> ImageExporter:
+    """The engine as one that builds for other machines and writes files; raise EngineError for one that does not."""
+    if isinstance(engine, ImageExporter):
+        return engine
+    raise _lack(engine, "exporter")
 
 
 def _lack(engine: Engine, part: Part) -> EngineError:

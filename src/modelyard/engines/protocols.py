@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, Self, runtime_checkable
 
 from modelyard.context.build_context import BuildContext
 from modelyard.context.lock import Target
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 OnTransfer = Callable[[int, int], None]
 """Takes the bytes of a transfer that are done, and those there are."""
 
-Part = Literal["builder", "runner", "store", "publisher"]
+Part = Literal["builder", "runner", "store", "publisher", "exporter"]
 
 Status = Literal["running", "exited"]
 
@@ -209,15 +209,27 @@ class ImagePublisher(Protocol):
         """Push an image; return the digest that the registry has it by, and the bytes that were sent, where known."""
 
 
+class Engine(Protocol):
+    """A name, and some of the parts above."""
+
+    @property
+    def name(self) -> str:
+        """`local`, `docker`."""
+
+    @property
+    def lacks(self) -> Mapping[Part, str]:
+        """Why it lacks a part, in words of its own that follow its name; none where the usual words do."""
+
+
 @runtime_checkable
-class ImageExporter(Protocol):
+class ImageExporter(Engine, Protocol):
     """Makes images for other machines than this one, and writes them into files."""
 
-    def on(self, platform: "TargetPlatform") -> "ImageBuilder":
-        """The same engine, building for a platform."""
+    def on(self, platform: "TargetPlatform") -> Self:
+        """The same engine, building for a platform; what it builds has no tag until `join` gives it one."""
 
-    def join(self, images: Mapping[str, Image], *, tag: str) -> Image:
-        """Make one image of those for several platforms, and tag it."""
+    def join(self, images: Sequence[Image], *, tag: str) -> Image:
+        """Make one image of those for several platforms, and tag it; a single one is but tagged."""
 
     def export(self, reference: str, place: "Place") -> str:
         """Write an image to a folder or file of this machine; return its digest."""
@@ -240,15 +252,3 @@ class Remover(Protocol):
 
     def remove_container(self, name: str) -> None:
         """Remove a container that has ended; raise EngineError where there is none of that name."""
-
-
-class Engine(Protocol):
-    """A name, and some of the parts above."""
-
-    @property
-    def name(self) -> str:
-        """`local`, `docker`."""
-
-    @property
-    def lacks(self) -> Mapping[Part, str]:
-        """Why it lacks a part, in words of its own that follow its name; none where the usual words do."""

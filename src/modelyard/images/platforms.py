@@ -46,3 +46,12 @@ def parse_platform(text: str) -> TargetPlatform:
         raise InputError(f"{text!r} is no platform that images are made for", hint="write linux/amd64 or linux/arm64")
     variant = "" if (architecture, match["variant"]) == ("arm64", "v8") else match["variant"] or ""
     return TargetPlatform(architecture=architecture, variant=variant)
+
+
+def parse_platforms(text: str) -> tuple[TargetPlatform, ...]:
+    """Parse a list of platforms, each once; raise InputError for what is none.
+
+    >>> [str(each) for each in parse_platforms("linux/amd64, arm64,amd64")]
+    ['linux/amd64', 'linux/arm64']
+    """
+    return tuple(dict.fromkeys(parse_platform(part.strip()) for part in text.split(",")))

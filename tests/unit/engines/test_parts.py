@@ -7,8 +7,15 @@ import pytest
 from modelyard.engines import FACTORIES
 from modelyard.engines.docker import DockerEngine
 from modelyard.engines.local import LocalEngine
-from modelyard.engines.parts import require_builder, require_publisher, require_runner, require_store
-from modelyard.engines.protocols import ContainerRunner, ImageBuilder, ImagePublisher, ImageStore
+from modelyard.engines.oci.engine import OciEngine
+from modelyard.engines.parts import (
+    require_builder,
+    require_exporter,
+    require_publisher,
+    require_runner,
+    require_store,
+)
+from modelyard.engines.protocols import ContainerRunner, ImageBuilder, ImageExporter, ImagePublisher, ImageStore
 from modelyard.errors import EngineError
 
 
@@ -32,6 +39,7 @@ class Wordy(Bare):
         (require_runner, "the engine bare runs no containers", "one that runs them: --engine local, docker or podman"),
         (require_store, "the engine bare keeps no images", "one that keeps them: --engine local, docker or podman"),
         (require_publisher, "the engine bare has no images that a registry takes", "--engine docker, or podman"),
+        (require_exporter, "the engine bare builds for its own machine alone, and writes no files", "--engine oci"),
     ],
 )
 def test_an_engine_that_lacks_a_part_says_so_and_which_has_it(require, sentence, way_out):
@@ -47,9 +55,13 @@ def test_an_engine_says_in_its_own_words_what_it_lacks():
 
 
 def test_the_engines_that_hints_name_have_the_part():
-    assert list(FACTORIES) == ["local", "docker", "podman"]
+    assert list(FACTORIES) == ["local", "docker", "podman", "oci"]
     for part in (ImageBuilder, ContainerRunner, ImageStore):
         assert issubclass(LocalEngine, part)
         assert issubclass(DockerEngine, part)
+    for part in (ImageBuilder, ImageStore, ImagePublisher):
+        assert issubclass(OciEngine, part)
+    assert not issubclass(OciEngine, ContainerRunner)
+    assert isinstance(OciEngine.from_environ({"HOME": "/nowhere"}), ImageExporter)
     assert issubclass(DockerEngine, ImagePublisher)
     assert not issubclass(LocalEngine, ImagePublisher)

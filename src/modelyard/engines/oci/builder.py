@@ -44,8 +44,8 @@ class OciBuilder:
         reference = self.environ.get(BASE_IMAGE) or context.arguments["BASE_IMAGE"]
         return open_base(reference, self.platform, self.environ, self.images.layout, on_output=on_output)
 
-    def build(self, context: BuildContext, tag: str, on_output: OnOutput) -> tuple[Descriptor, bool]:
-        """Build a context and tag it; return its descriptor, and whether nothing had changed."""
+    def build(self, context: BuildContext, tag: str | None, on_output: OnOutput) -> tuple[Descriptor, bool]:
+        """Build a context and tag it, where it gets one; return its descriptor, and whether nothing had changed."""
         _check_scripts(context)
         with self.home.lock(STORE_LOCK, shared=True):
             base = self.base(context, on_output)

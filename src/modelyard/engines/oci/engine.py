@@ -1,9 +1,9 @@
 """The engine without an engine: it builds, keeps, writes and pushes images in a layout, and runs nothing."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from modelyard.context.build_context import BuildContext, digest_parts
 from modelyard.context.lock import Target
@@ -11,12 +11,13 @@ from modelyard.engines.oci.address import Address
 from modelyard.engines.oci.builder import STORE_LOCK, OciBuilder
 from modelyard.engines.oci.connection import Connection
 from modelyard.engines.oci.credentials import Credential
-from modelyard.engines.oci.images import APPLICATION, OciImages
+from modelyard.engines.oci.images import APPLICATION, OciImages, notes_of
 from modelyard.engines.oci.layout import Layout
 from modelyard.engines.oci.places import Place, put
 from modelyard.engines.oci.registry import INDEX, Registry
 from modelyard.engines.protocols import Image, OnOutput, OnTransfer, Part, Pruned, discard
 from modelyard.engines.reference import normalise_tag
+from modelyard.images.application import IMAGE_LABEL
 from modelyard.images.bill import Bill
 from modelyard.images.namespace import Namespace
 from modelyard.images.platforms import TargetPlatform, parse_platform
@@ -31,10 +32,13 @@ class OciEngine:
         "runner": "runs nothing: it makes images for others to run (modelyard push, or --output docker-archive:FILE)"
     }
 
-    def __init__(self, home: Home, environ: Mapping[str, str], platform: TargetPlatform) -> None:
+    def __init__(
+        self, home: Home, environ: Mapping[str, str], platform: TargetPlatform, *, is_part: bool = False
+    ) -> None:
         self.home = home
         self.environ = environ
         self.platform = platform
+        self._is_part = is_part
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> "OciEngine":
@@ -56,33 +60,38 @@ class OciEngine:
 
     # ---- builder
 
-    def on(self, platform: TargetPlatform) -> "OciEngine":
+    def on(self, platform: TargetPlatform) -> Self:
         """See ImageExporter."""
-        return OciEngine(self.home, self.environ, platform)
+        return type(self)(self.home, self.environ, platform, is_part=True)
 
     def target(self, context: BuildContext) -> Target:
         """See ImageBuilder."""
         with explaining_disk_errors(), self.home.lock(STORE_LOCK, shared=True):
-            return self._builder.base(context, discard).interpreter.target
+            target = self._builder.base(context, discard).interpreter.target
+        return replace(target, name=str(self.platform).replace("/", "-")) if self._is_part else target
 
     def build(self, context: BuildContext, *, tag: str, on_output: OnOutput = discard) -> Image:
         """See ImageBuilder."""
         tag = normalise_tag(tag)
         with explaining_disk_errors():
-            descriptor, reused = self._builder.build(context, tag, on_output)
+            descriptor, reused = self._builder.build(context, None if self._is_part else tag, on_output)
             return replace(self._images.get(descriptor), reused=reused)
 
-    def join(self, images: Mapping[str, Image], *, tag: str) -> Image:
+    def join(self, images: Sequence[Image], *, tag: str) -> Image:
         """See ImageExporter."""
         tag = normalise_tag(tag)
         store = self._images
         with explaining_disk_errors(), self.home.lock(STORE_LOCK, shared=True):
-            manifests = [self._describe(store, each) for each in images.values()]
-            document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
-            descriptor = self.layout.write_json(document, INDEX)
-            key = digest_parts([descriptor["digest"].encode()])
+            if len(images) == 1:
+                descriptor = store.descriptor(images[0])
+                key = notes_of(descriptor)[IMAGE_LABEL]
+            else:
+                manifests = [self._describe(store, each) for each in images]
+                document = {"schemaVersion": 2, "mediaType": INDEX, "manifests": manifests}
+                descriptor = self.layout.write_json(document, INDEX)
+                key = digest_parts([descriptor["digest"].encode()])
             store.keep(descriptor, role=APPLICATION, key=key, tag=tag)
-            return replace(store.get(descriptor), reused=all(each.reused for each in images.values()))
+            return replace(store.get(descriptor), reused=all(each.reused for each in images))
 
     def _describe(self, store: OciImages, image: Image) -> dict[str, Any]:
         found = store.descriptor(image)
