@@ -1,4 +1,4 @@
-"""Make a builder image: laid on the base image, or its wheels got in a container of the base image, the rest built with no network."""
+"""Make a builder image: laid on the base image, or its wheels got in a container of that and built with no network."""
 
 import io
 import tarfile
