@@ -75,6 +75,6 @@ def _build_each(
             shutil.copytree(context.root, folder / "context", symlinks=True)
             own, builder = load_context(folder / "context"), exporter.on(platform)
             image = build_staged(own, replace(limits, max_size=None), tag=tag, engine=builder, reporter=reporter)
-            check_size(image, limits.max_size, require_store(engine), tag=tag)
+            check_size(image, image.id, limits.max_size, require_store(engine), tag=tag)
             images.append(image)
     return exporter.join(images, tag=tag)

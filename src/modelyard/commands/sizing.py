@@ -24,17 +24,17 @@ def build_within(most: int, context: BuildContext, *, tag: str, engine: Engine, 
     scratch = f"modelyard-unmeasured:{secrets.token_hex(6)}"
     image = builder.build(context, tag=scratch, on_output=on_output)
     try:
-        check_size(image, most, store, tag=tag)
+        check_size(image, scratch, most, store, tag=tag)
         builder.build(context, tag=tag)
     finally:
         store.remove(scratch)
     return replace(store.inspect(tag), reused=image.reused)
 
 
-def check_size(image: Image, most: int | None, store: ImageStore, *, tag: str) -> None:
+def check_size(image: Image, reference: str, most: int | None, store: ImageStore, *, tag: str) -> None:
     """Raise BuildError with the largest parts of an image that is larger than it may be."""
     if most is not None and image.size > most:
-        raise _too_large(image, store.measure(image.id), most=most, tag=tag)
+        raise _too_large(image, store.measure(reference), most=most, tag=tag)
 
 
 def _too_large(image: Image, bill: Bill, *, most: int, tag: str) -> BuildError:
