@@ -24,7 +24,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 help:             ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
-	@echo "Per model: make -C projects/<project>/<model> help.  Variables: ENGINE=local|docker|podman HOST PORT PYTHON"
+	@echo "Per model: make -C projects/<project>/<model> help.  Variables: ENGINE=local|docker|podman|oci HOST PORT PYTHON"
 
 setup: $(VENV)/.tool ## make .venv with the tool in it
 demo: $(VENV)/.tool ## train four models, build one daemon, send it requests, show one table, stop
@@ -56,8 +56,8 @@ build-all predict-all push test-all logs stop: $(VENV)/.tool
 	@$(MAKE) --no-print-directory -C projects/all $@
 doctor: $(VENV)/.tool ## say what is missing on this machine and in this workspace, and how to mend it
 	@$(BIN)/modelyard doctor
-base-image:       ## make modelyard-base:bookworm of Debian packages, where no image registry is in reach
-	@ENGINE=$(if $(filter podman,$(ENGINE)),podman,docker) builders/base/make-base-image
+base-image: $(if $(filter oci,$(ENGINE)),$(VENV)/.tool) ## make modelyard-base:bookworm of Debian packages [PACKAGES="libgomp1 ..."], where no image registry is in reach
+	@ENGINE=$(or $(filter podman oci,$(ENGINE)),docker) PYTHON=$(BIN)/python PACKAGES="$(strip $(PACKAGES))" builders/base/make-base-image
 pin-gateway: $(VENV)/.tool ## write the newest versions that builders/daemon/requirements.in allows into requirements.txt
 	@$(BIN)/uv pip compile --no-config --quiet --upgrade --universal --python-version 3.11 \
 	  builders/daemon/requirements.in --output-file builders/daemon/requirements.txt

@@ -112,16 +112,21 @@ def build_command(
         from modelyard.engines.oci.address import parse_address
 
         parse_address(pushes_to)  # before anything is built
-    target = building.Destination.parse(platforms, output, settings.directory)
+    target = None
+    if platforms or output:
+        from modelyard.commands import exporting
+
+        target = exporting.parse_destination(platforms or "", output, settings.directory)
     console = Console(verbose=settings.verbose)
     open_engine = partial(settings.open_engine, engine, quiet=as_json)
     if context is not None:
         if tag is None:
             raise click.UsageError("--context needs --tag")
         staged = load_context(settings.path(context))
-        image = building.build_staged(
-            staged, limits, tag=tag, engine=open_engine(), reporter=console, destination=target
-        )
+        if target is not None:
+            image = exporting.build_for(target, staged, limits, tag=tag, engine=open_engine(), reporter=console)
+        else:
+            image = building.build_staged(staged, limits, tag=tag, engine=open_engine(), reporter=console)
     else:
         request = building.BuildRequest(
             workspace=settings.workspace,
@@ -132,14 +137,16 @@ def build_command(
             with_models=with_models,
             builder=builder,
             limits=limits,
-            destination=target,
         )
         if dry_run:
             click.echo(
                 "\n".join([*building.describe_build(request), *([f"push it to {pushes_to}"] if pushes_to else [])])
             )
             return
-        image = building.build_image(request, open_engine(), console)
+        if target is not None:
+            image = exporting.build_image_for(target, request, open_engine(), console)
+        else:
+            image = building.build_image(request, open_engine(), console)
     if pushes_to is not None:
         from modelyard.cli.registry import push_and_show
 

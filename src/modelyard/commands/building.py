@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from modelyard.commands.locking import use_locks
 from modelyard.commands.reporter import OnOutput, Reporter
@@ -23,10 +22,6 @@ from modelyard.house import house_root
 from modelyard.probe.model import check_model
 from modelyard.runtime.scratch import scratch_folder
 from modelyard.workspace import COMBINED, ENVIRONMENT_FILE, Kind, ModelDirectory, Workspace
-
-if TYPE_CHECKING:
-    from modelyard.engines.oci.places import Place
-    from modelyard.images.platforms import TargetPlatform
 
 BUILD_SCRIPT = "build.sh"
 # Set while build.sh runs: a `modelyard build` in it builds, and does not run build.sh again.
@@ -45,24 +40,6 @@ class Limits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Destination:
-    """What machines an image is for, and where it is written beside the engine's own store."""
-
-    platforms: tuple["TargetPlatform", ...] = ()
-    """None: this machine's."""
-    place: "Place | None" = None
-
-    @classmethod
-    def parse(cls, platforms: str | None, output: str | None, folder: Path) -> "Destination":
-        """Parse what a person wrote; raise InputError for what is no platform or no place of this machine."""
-        if not platforms and not output:
-            return cls()
-        from modelyard.commands.exporting import parse_destination
-
-        return parse_destination(platforms or "", output, folder)
-
-
-@dataclass(frozen=True, kw_only=True)
 class BuildRequest:
     """What to build, and how its image is to be called."""
 
@@ -74,7 +51,6 @@ class BuildRequest:
     with_models: bool = False
     builder: str | None = None
     limits: Limits = Limits()
-    destination: Destination = Destination()
 
     @property
     def image_tag(self) -> str:
@@ -124,39 +100,15 @@ def build_image(request: BuildRequest, engine: Engine, reporter: Reporter) -> Im
     require_builder(engine)  # before anything is staged
     if not is_build_script_edited(request.workspace):
         with staged(request) as context:
-            return build_staged(
-                *(context, request.limits),
-                tag=request.image_tag,
-                engine=engine,
-                reporter=reporter,
-                destination=request.destination,
-            )
-    if request.destination != Destination():
-        raise InputError(
-            f"{request.workspace.root / BUILD_SCRIPT} is edited, and decides how images are built: it knows no "
-            "--platform and no --output",
-            hint="restore it, or write the image afterwards: modelyard push, modelyard copy",
-        )
+            return build_staged(context, request.limits, tag=request.image_tag, engine=engine, reporter=reporter)
     with reporter.step(f"building {request.image_tag}") as step:
         _run_build_script(request, engine, step.output)
         step.done(f"built {request.image_tag}")
     return require_store(engine).inspect(request.image_tag)
 
 
-def build_staged(
-    context: BuildContext,
-    limits: Limits,
-    *,
-    tag: str,
-    engine: Engine,
-    reporter: Reporter,
-    destination: Destination = Destination(),
-) -> Image:
+def build_staged(context: BuildContext, limits: Limits, *, tag: str, engine: Engine, reporter: Reporter) -> Image:
     """Build an image of a context that was staged before, and perhaps edited since, of its locks where it has some."""
-    if destination != Destination():
-        from modelyard.commands.exporting import build_for
-
-        return build_for(destination, context, limits, tag=tag, engine=engine, reporter=reporter)
     builder = require_builder(engine)
     context = use_locks(context, builder, reporter, required=limits.locked)
     context = replace(context, runs_setup=limits.runs_setup)

@@ -2,10 +2,17 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from modelyard.commands.building import Destination, Limits, build_staged
+from modelyard.commands.building import (
+    BUILD_SCRIPT,
+    BuildRequest,
+    Limits,
+    build_staged,
+    is_build_script_edited,
+    staged,
+)
 from modelyard.commands.reporter import Reporter
 from modelyard.commands.sizing import check_size
 from modelyard.context.build_context import BuildContext, load_context
@@ -15,6 +22,15 @@ from modelyard.engines.protocols import Engine, Image
 from modelyard.errors import InputError
 from modelyard.images.platforms import TargetPlatform, parse_platforms
 from modelyard.runtime.scratch import scratch_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """What machines an image is for, and where it is written beside the engine's own store."""
+
+    platforms: tuple[TargetPlatform, ...] = ()
+    """None: this machine's."""
+    place: Place | None = None
 
 
 def parse_destination(platforms: str, output: str | None, folder: Path) -> Destination:
@@ -32,6 +48,21 @@ def parse_destination(platforms: str, output: str | None, folder: Path) -> Desti
             hint="write oci-archive:FILE, or choose one platform",
         )
     return Destination(platforms=chosen, place=place)
+
+
+def build_image_for(destination: Destination, request: BuildRequest, engine: Engine, reporter: Reporter) -> Image:
+    """Build the image of a subject as `build_for` does; raise InputError where an edited build.sh decides how."""
+    if is_build_script_edited(request.workspace):
+        raise InputError(
+            f"{request.workspace.root / BUILD_SCRIPT} is edited, and decides how images are built: it knows no "
+            "--platform and no --output",
+            hint="restore it, or write the image afterwards: modelyard push, modelyard copy",
+        )
+    require_exporter(engine)  # before anything is staged
+    with staged(request) as context:
+        return build_for(
+            *(destination, context, request.limits), tag=request.image_tag, engine=engine, reporter=reporter
+        )
 
 
 def build_for(

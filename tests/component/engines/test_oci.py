@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from modelyard.commands.building import Destination, Limits
-from modelyard.commands.exporting import build_for
+from modelyard.commands.building import Limits
+from modelyard.commands.exporting import Destination, build_for
 from modelyard.context.build_context import BuildContext
 from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
