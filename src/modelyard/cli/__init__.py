@@ -44,6 +44,8 @@ COMMANDS = {
     "logs": ("containers", "Show a container's log."),
     "stop": ("containers", "Stop containers."),
     "dataset": ("dataset", "Make, list and delete data sets of arrays, as KubeDataset opens them."),
+    "seldon": ("seldon", "Write a model class for Seldon, and its deployment."),
+    "k8s": ("seldon", "Print secrets for a cluster."),
     "manifests": ("manifests", "Write Kubernetes objects, validated strictly."),
     "store": ("store", "Move model files to and from a folder or an S3 bucket."),
     "s2i": ("s2i", "Build any source with any S2I builder image, as upstream's s2i does."),

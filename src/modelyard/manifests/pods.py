@@ -9,6 +9,10 @@ from modelyard.manifests.workload import PERIOD, Resources, Serving, Training, W
 PORT = 5000
 TOKENS = "/var/run/modelyard/tokens"
 _MODELS = "/action/models"
+_AWS = (
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"),
+    *("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION"),
+)
 _LIVENESS = {"periodSeconds": 10, "timeoutSeconds": 5, "failureThreshold": 6}
 _READINESS = {"periodSeconds": PERIOD, "timeoutSeconds": 3, "failureThreshold": 2}
 
@@ -38,7 +42,7 @@ def serving_pod(serving: Serving, *, container: str = "daemon", contact: Contact
             **_resources(serving.resources),
             **_probes(serving, contact),
             "lifecycle": {"preStop": {"exec": {"command": ["sleep", str(serving.pre_stop_seconds)]}}},
-            "securityContext": _container_security(),
+            "securityContext": container_security(),
             "volumeMounts": _mounts(serving),
         },
         volumes=_volumes(serving),
@@ -77,7 +81,7 @@ def training_pod(
             **_pull_policy(training.image),
             "env": [*training_variables(training), *extra],
             **_resources(training.resources),
-            "securityContext": _container_security(),
+            "securityContext": container_security(),
             "volumeMounts": [
                 {"name": "tmp", "mountPath": "/tmp"},
                 {"name": "shm", "mountPath": "/dev/shm"},
@@ -110,14 +114,44 @@ def _pod(
     inits = more.pop("initContainers", None)
     return {
         **first,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}, **(security or {})},
+        **pod_security(**(security or {})),
         **({"imagePullSecrets": [{"name": workload.pull_secret}]} if workload.pull_secret else {}),
         **_for_cards(workload.resources),
         **({"initContainers": inits} if inits else {}),
         "containers": [dict(container)],
         **more,
+    }
+
+
+def pod_security(*, is_root: bool = False, **more: Any) -> dict[str, Any]:
+    """What the restricted level asks of a pod; `is_root` is for the one program of others that needs to be."""
+    user = {} if is_root else {"runAsNonRoot": True}
+    return {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "securityContext": {**user, "seccompProfile": {"type": "RuntimeDefault"}, **more},
+    }
+
+
+def fetching_container(
+    image: str, address: str, folder: str, *, secret: str | None, mounts: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The init container that gets models from S3: the same image, with the standard library alone."""
+    known = [
+        {"name": name, "valueFrom": {"secretKeyRef": {"name": secret, "key": name, "optional": True}}}
+        for name in _AWS
+        if secret
+    ]
+    return {
+        "name": "models",
+        "image": image,
+        **_pull_policy(image),
+        "command": ["/opt/modelyard/environments/gateway/bin/python", "-P", "-m", "modelyard.runtime.fetching"],
+        "args": [address, folder],
+        "env": [{"name": "PYTHONPATH", "value": "/opt/modelyard/lib"}, *known],
+        "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+        "securityContext": container_security(),
+        "volumeMounts": mounts,
     }
 
 
@@ -148,7 +182,8 @@ def _for_cards(resources: Resources) -> dict[str, Any]:
     return {"tolerations": tolerated} if resources.gpus else {}
 
 
-def _container_security() -> dict[str, Any]:
+def container_security() -> dict[str, Any]:
+    """No privilege, and nothing to write but what is mounted for that."""
     return {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -178,24 +213,13 @@ def _volumes(serving: Serving) -> list[dict[str, Any]]:
 
 
 def _first_of_all(serving: Serving) -> dict[str, Any]:
-    """The same image gets the models from S3, with the standard library alone."""
     if serving.models.kind != "s3":
         return {}
-    secret = serving.models.secret
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "models", "mountPath": _MODELS}]
+    models = serving.models
     return {
         "initContainers": [
-            {
-                "name": "models",
-                "image": serving.image,
-                **_pull_policy(serving.image),
-                "command": ["/opt/modelyard/environments/gateway/bin/python", "-P", "-m", "modelyard.runtime.fetching"],
-                "args": [serving.models.reference, _MODELS],
-                "env": [{"name": "PYTHONPATH", "value": "/opt/modelyard/lib"}],
-                **({"envFrom": [{"secretRef": {"name": secret}}]} if secret else {}),
-                "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
-                "securityContext": _container_security(),
-                "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}, {"name": "models", "mountPath": _MODELS}],
-            }
+            fetching_container(serving.image, models.reference, _MODELS, secret=models.secret, mounts=mounts)
         ]
     }
 

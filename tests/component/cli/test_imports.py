@@ -79,6 +79,7 @@ COMMANDS = {
     "adopt": ["adopt", "scripts", "--dry-run"],
     "store": ["store", "ls", "stored"],
     "s2i": ["s2i", "version"],
+    "seldon": ["seldon", "init-package", "package"],
     "manifests": ["manifests", "projects/flowers/iris", "--image", f"registry.example/iris@sha256:{'0' * 64}"],
     "logout": ["logout", "registry.example.org"],
     "doctor": ["doctor"],

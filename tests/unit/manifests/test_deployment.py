@@ -127,7 +127,9 @@ def test_the_same_image_gets_models_from_s3(make_serving):
     init = pod["initContainers"][0]
     assert init["image"] == pod["containers"][0]["image"]
     assert init["args"] == ["s3://b/income/", "/action/models"]
-    assert init["envFrom"] == [{"secretRef": {"name": "aws"}}]
+    named = {one["name"]: one["valueFrom"]["secretKeyRef"]["name"] for one in init["env"] if "valueFrom" in one}
+    assert set(named.values()) == {"aws"}
+    assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"} <= named.keys()
 
 
 def test_pods_of_one_training_find_the_first_one_by_its_name(make_training):

@@ -49,6 +49,22 @@ def find_credential(host: str, name: str, environ: Mapping[str, str]) -> Credent
     return None
 
 
+def list_credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
+    """Every registry that the files know, by its name there, with what a helper keeps of it; the first file counts."""
+    found: dict[str, Credential] = {}
+    for path in auth_files(environ):
+        config = _read(path)
+        auths, helpers = config.get("auths") or {}, config.get("credHelpers") or {}
+        for key in dict.fromkeys([*auths, *helpers]):
+            helper = helpers.get(key) or config.get("credsStore")
+            credential = (_ask_helper(str(helper), key, environ) if helper else None) or _decode(
+                auths.get(key), key, path
+            )
+            if credential is not None:
+                found.setdefault(key, credential)
+    return found
+
+
 def auth_files(environ: Mapping[str, str]) -> Iterator[Path]:
     """Where credentials may be: REGISTRY_AUTH_FILE alone where it is set, else docker's own file, then podman's."""
     if environ.get("REGISTRY_AUTH_FILE"):

@@ -30,6 +30,10 @@ class Settings:
     """HOST: the address to listen on."""
     port: int = 5000
     """PORT: the port to listen on; 0 takes a free one."""
+    metrics_port: int | None = None
+    """PREDICTIVE_UNIT_METRICS_SERVICE_PORT: a second port, which Seldon asks for metrics; it answers as the first."""
+    metrics_path: str = "/metrics"
+    """PREDICTIVE_UNIT_METRICS_ENDPOINT: a second path of the metrics, as Seldon asks for it."""
     gateway_workers: int = 0
     """GATEWAY_WORKERS: processes of the HTTP gateway; 0 takes one for every four cores."""
     gateway_threads: int = 96
@@ -86,7 +90,9 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     default = Settings()
     return Settings(
         host=environ.get("HOST") or default.host,
-        port=_parse_port(environ.get("PORT") or str(default.port)),
+        port=_parse_port("PORT", environ.get("PORT") or str(default.port)),
+        metrics_port=_parse_optional_port(environ, "PREDICTIVE_UNIT_METRICS_SERVICE_PORT"),
+        metrics_path=_parse_path("PREDICTIVE_UNIT_METRICS_ENDPOINT", environ) or default.metrics_path,
         gateway_workers=_whole(environ, "GATEWAY_WORKERS", default.gateway_workers, least=0),
         gateway_threads=_whole(environ, "GATEWAY_THREADS", default.gateway_threads),
         request_timeout=_per_route(environ, "REQUEST_TIMEOUT", default.request_timeout, _parse_seconds),
@@ -112,6 +118,18 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
         log_payload=_word(environ, "MODELYARD_LOG_PAYLOAD", ("0", "1")) == "1",
         tokens=_path(environ, "MODELYARD_TOKENS"),
     )
+
+
+def follow_operator(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """The variables with PORT as Seldon's operator says it, where nobody else does.
+
+    >>> follow_operator({"PREDICTIVE_UNIT_SERVICE_PORT": "9000"})["PORT"]
+    '9000'
+    """
+    if environ.get("PORT"):
+        return environ
+    said = next((name for name in _OPERATOR_PORTS if environ.get(name)), None)
+    return environ if said is None else {**environ, "PORT": str(_parse_port(said, environ[said]))}
 
 
 def find_unknown_routes(settings: Settings, routes: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -140,6 +158,8 @@ def count_workers(settings: Settings, routes: Iterable[str], *, models: int) -> 
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MOST_WORKERS = 4
+# Seldon's operator says by these where it asks: https://docs.seldon.io/projects/seldon-core (python component).
+_OPERATOR_PORTS = ("PREDICTIVE_UNIT_HTTP_SERVICE_PORT", "PREDICTIVE_UNIT_SERVICE_PORT")
 
 
 def _whole(environ: Mapping[str, str], name: str, default: int, *, least: int = 1) -> int:
@@ -156,11 +176,23 @@ def _parse_whole(name: str, text: str, *, least: int = 1) -> int:
     return int(text)
 
 
-def _parse_port(text: str) -> int:
-    port = _parse_whole("PORT", text, least=0)
+def _parse_port(name: str, text: str) -> int:
+    port = _parse_whole(name, text, least=0)
     if port > 65535:
-        raise InputError(f"PORT is {text!r}, and the last port is 65535", hint="write 5000, or 0 for a free one")
+        raise InputError(f"{name} is {text!r}, and the last port is 65535", hint="write 5000, or 0 for a free one")
     return port
+
+
+def _parse_optional_port(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name)
+    return _parse_port(name, text) if text else None
+
+
+def _parse_path(name: str, environ: Mapping[str, str]) -> str | None:
+    path = environ.get(name)
+    if path and not path.startswith("/"):
+        raise InputError(f"{name} is {path!r}, no path", hint="write /prometheus")
+    return path or None
 
 
 def _parse_count(name: str, text: str) -> int:

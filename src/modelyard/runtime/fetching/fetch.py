@@ -33,14 +33,19 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 def fetch(url: str, folder: Path, environ: Mapping[str, str]) -> list[Path]:
-    """Get `s3://bucket/folder/`, or the model `s3://bucket/folder/name` with the binary that its manifest names."""
+    """Get `s3://bucket/folder/`, the file `s3://bucket/folder/file`, or the model of that name with its manifest."""
     name, _, key = url.removeprefix("s3://").partition("/")
     if not url.startswith("s3://") or not name or not key:
         raise InputError(f"{url!r} is no model in S3", hint="write s3://bucket/folder/ or s3://bucket/folder/name")
     bucket = Bucket(name, environ)
     folder.mkdir(parents=True, exist_ok=True)
     if not key.endswith("/"):
-        return _fetch_model(bucket, key, folder)
+        plain = None if key.endswith(".json") else bucket.find(key)
+        return (
+            [_fetch_file(bucket, plain, folder / PurePosixPath(key).name)]
+            if plain
+            else _fetch_model(bucket, key, folder)
+        )
     found = [one for one in bucket.list(key) if not _is_hidden(one.key[len(key) :])]
     if not found:
         raise FetchError(f"{url}: there is nothing", hint="modelyard store ls shows what there is")

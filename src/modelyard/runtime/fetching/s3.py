@@ -32,6 +32,11 @@ class FetchError(ModelyardError):
 
     exit_code = 9
 
+    def __init__(self, message: str, *, hint: str | None = None, code: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+        """What the store answered."""
+
 
 class Cut(Exception):
     """A connection broke, or the store asks to come again."""
@@ -83,6 +88,15 @@ class Bucket:
             size = int(headers.get("Content-Length", "0"))
             return Found(key, size, headers.get("ETag", ""), headers.get("x-amz-meta-sha256"))
 
+    def find(self, key: str) -> Found | None:
+        """The same; None where there is none."""
+        try:
+            return self.look(key)
+        except FetchError as error:
+            if error.code == 404:
+                return None
+            raise
+
     def read(self, found: Found, offset: int, chunk: int) -> Iterator[bytes]:
         """The bytes of an object from `offset` on; raise Cut where the connection breaks."""
         if offset >= found.size > 0:
@@ -104,7 +118,8 @@ class Bucket:
             f"{quote(name, safe='')}={quote(value, safe='')}" for name, value in sorted((query or {}).items())
         )
         url = f"{self._base}/{quote(key, safe='/-_.~')}{f'?{pairs}' if pairs else ''}"
-        request = urllib.request.Request(url, method=method, headers={**(headers or {}), **self._sign(method, url)})
+        signed = self.sign(method, url, datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ"))  # noqa: UP017 (3.9)
+        request = urllib.request.Request(url, method=method, headers={**(headers or {}), **signed})
         where = f"s3://{self.name}/{key or (query or {}).get('prefix', '')}"
         try:
             answer: HTTPResponse = urllib.request.urlopen(request, timeout=_TIMEOUT, context=self._context)
@@ -113,19 +128,20 @@ class Bucket:
             error.close()
             if error.code in (429, 500, 502, 503, 504):
                 raise Cut(f"the store answers {error.code}") from None
-            raise FetchError(f"{where}: the store answers {error.code}", hint=_HINTS.get(error.code)) from None
+            raise FetchError(
+                f"{where}: the store answers {error.code}", hint=_HINTS.get(error.code), code=error.code
+            ) from None
         except urllib.error.URLError as error:
             server = urlsplit(self._base).netloc
             raise FetchError(
                 f"{where}: {server} can't be reached: {error.reason}", hint="is AWS_ENDPOINT_URL right?"
             ) from None
 
-    def _sign(self, method: str, url: str) -> dict[str, str]:
-        """The headers of a request of the user, or none where nobody is named."""
+    def sign(self, method: str, url: str, now: str) -> dict[str, str]:
+        """The headers of a request of the user, or none where nobody is named; `now` is as in 20260131T235959Z."""
         if not self._user:
             return {}
         parts = urlsplit(url)
-        now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ")  # noqa: UP017 (Python 3.9 has no datetime.UTC)
         signed = {"host": parts.netloc, "x-amz-content-sha256": _NOTHING, "x-amz-date": now}
         if self._token:
             signed["x-amz-security-token"] = self._token

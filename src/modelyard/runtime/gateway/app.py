@@ -71,7 +71,7 @@ def create_app(
     operator = Operator(gate, run_dir, patience=settings.load_timeout + _PATIENCE)
     models = Models(fleet, gate, operator, conversion, default=settings.default_route)
     add_protocols(app, models)
-    _serve_state(app, fleet, metrics, guard)
+    _serve_state(app, fleet, metrics, guard, settings)
     serve_people(app, fleet, guard, describe_protocols(models))
     serve_admin(app, fleet, operator)
     app.extensions["kinds"] = Kinds(app.url_map, {**find_kinds(models), **_KINDS})
@@ -115,7 +115,7 @@ def _serve_models(app: Flask, fleet: Fleet, gate: Gate, conversion: Conversion, 
         app.add_url_rule(f"/{route}", f"route {number}", make_view(route), methods=["POST"])
 
 
-def _serve_state(app: Flask, fleet: Fleet, metrics: Metrics, guard: Guard) -> None:
+def _serve_state(app: Flask, fleet: Fleet, metrics: Metrics, guard: Guard, settings: Settings) -> None:
     @app.get("/livez")
     def livez() -> Response:
         return jsonify(live=True)
@@ -140,6 +140,9 @@ def _serve_state(app: Flask, fleet: Fleet, metrics: Metrics, guard: Guard) -> No
     @app.get("/metrics")
     def show_metrics() -> Response:
         return Response(metrics.render(fleet.statuses()), content_type=_PROMETHEUS)
+
+    if settings.metrics_path != "/metrics":
+        app.add_url_rule(settings.metrics_path, "show_metrics", show_metrics)
 
 
 _KINDS = {

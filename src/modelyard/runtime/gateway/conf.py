@@ -14,7 +14,7 @@ from modelyard.runtime.gateway.framing import MAX_HEAD
 
 _settings = load_settings(os.environ)
 
-bind = f"fd://{os.environ['MODELYARD_LISTEN_FD']}"
+bind = [f"fd://{number}" for number in os.environ["MODELYARD_LISTEN_FD"].split(",")]
 wsgi_app = "modelyard.runtime.gateway.app:load_app()"
 worker_class = "modelyard.runtime.gateway.server.EventWorker"
 workers = _settings.gateway_workers or max(1, count_cores() // 4)

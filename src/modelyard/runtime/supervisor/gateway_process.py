@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from modelyard.runtime.daemon.site import Site
@@ -28,10 +28,10 @@ def without_server_settings(environ: Mapping[str, str]) -> dict[str, str]:
 class GatewayProcess(Process):
     """gunicorn with the Flask app; `lifeline` is its sign that the supervisor lives."""
 
-    def __init__(self, site: Site, listener: socket.socket) -> None:
+    def __init__(self, site: Site, listeners: Sequence[socket.socket]) -> None:
         super().__init__()
         self._site = site
-        self._listener = listener
+        self._listeners = listeners
         self._lifeline: int | None = None
         self._started = NEVER
         self.has_served = False
@@ -44,15 +44,16 @@ class GatewayProcess(Process):
         return age if age > STEADY else 0.0
 
     def start(self) -> None:
-        """Start gunicorn on the listening socket."""
+        """Start gunicorn on the listening sockets."""
         if self._started == NEVER and (kept := sorted(filter(_SERVER_SETTINGS.fullmatch, self._site.environ))):
             log.warning("the gateway does not get %s: see GATEWAY_WORKERS, HOST, PORT and others", ", ".join(kept))
         read_end, self._lifeline = os.pipe()
+        numbers = [listener.fileno() for listener in self._listeners]
         environ = without_server_settings(
             self._site.child_environ(
                 APP_ROOT=str(self._site.root),
                 MODELYARD_RUN_DIR=str(self._site.run_dir),
-                MODELYARD_LISTEN_FD=str(self._listener.fileno()),
+                MODELYARD_LISTEN_FD=",".join(map(str, numbers)),
                 MODELYARD_LIFELINE_FD=str(read_end),
                 MODELYARD_CLAN=self._site.clan,
             )
@@ -63,7 +64,7 @@ class GatewayProcess(Process):
                 stdin=subprocess.DEVNULL,
                 cwd=self._site.run_dir,
                 env=environ,
-                pass_fds=(self._listener.fileno(), read_end),
+                pass_fds=(*numbers, read_end),
                 process_group=0,
             )
         finally:

@@ -2,6 +2,9 @@
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 
 from modelyard.runtime.daemon.settings import Settings
 from modelyard.runtime.errors import ModelyardError
@@ -11,6 +14,16 @@ class ListenError(ModelyardError):
     """The daemon cannot listen at the address it was given."""
 
     exit_code = 7
+
+
+@contextmanager
+def listening(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Listen at PORT, and where Seldon asks for metrics."""
+    ports = [settings.port]
+    if settings.metrics_port not in (None, settings.port):
+        ports.append(settings.metrics_port)
+    with ExitStack() as stack:
+        yield [stack.enter_context(bind(replace(settings, port=port))) for port in ports]
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -19,7 +19,7 @@ import socket
 import sys
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -29,7 +29,13 @@ from modelyard.runtime.application import Application, load_application, load_ro
 from modelyard.runtime.cores import count_cores, library_variables
 from modelyard.runtime.daemon.families import adopt_orphans, end_family
 from modelyard.runtime.daemon.logs import configure_logging
-from modelyard.runtime.daemon.settings import Settings, count_workers, find_unknown_routes, load_settings
+from modelyard.runtime.daemon.settings import (
+    Settings,
+    count_workers,
+    find_unknown_routes,
+    follow_operator,
+    load_settings,
+)
 from modelyard.runtime.daemon.site import Site, check_environments, find_environments_folder
 from modelyard.runtime.daemon.stamps import take_stamp
 from modelyard.runtime.daemon.status import STATUS_FILE, ModelStatus, write_status
@@ -39,7 +45,7 @@ from modelyard.runtime.nearest import describe_choices
 from modelyard.runtime.supervisor.ear import Orders, Reply
 from modelyard.runtime.supervisor.forks import ForkServer
 from modelyard.runtime.supervisor.gateway_process import GatewayProcess
-from modelyard.runtime.supervisor.listening import bind
+from modelyard.runtime.supervisor.listening import listening
 from modelyard.runtime.supervisor.model_process import ModelProcess
 from modelyard.runtime.supervisor.model_workers import ModelWorkers
 from modelyard.runtime.supervisor.processes import NEVER, Process, describe_exit
@@ -57,6 +63,7 @@ class GatewayError(ModelyardError):
 def main(environ: Mapping[str, str]) -> int:
     """Run the daemon until it is told to stop; return the exit code."""
     try:
+        environ = follow_operator(environ)
         settings = load_settings(environ)
         configure_logging(settings.log)
         root = Path.cwd()
@@ -67,7 +74,7 @@ def main(environ: Mapping[str, str]) -> int:
                 "%s names %r, which is no route here: there are %s", variable, route, describe_choices(route, routes)
             )
         tokens = load_tokens(settings.tokens, routes) if settings.tokens is not None else None
-        with open_run_dir(environ.get("MODELYARD_RUN_DIR")) as run_dir, bind(settings) as listener:
+        with open_run_dir(environ.get("MODELYARD_RUN_DIR")) as run_dir, listening(settings) as listeners:
             if tokens is not None:
                 keep_tokens(tokens, run_dir)
             site = Site(
@@ -78,7 +85,7 @@ def main(environ: Mapping[str, str]) -> int:
                 environ={**environ, **library_variables(environ, workers=count_all_workers(settings, application))},
             )
             check_environments(site, application)
-            Supervisor(site, application, listener).run()
+            Supervisor(site, application, listeners).run()
     except ModelyardError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return error.exit_code
@@ -88,12 +95,12 @@ def main(environ: Mapping[str, str]) -> int:
 class Supervisor:
     """Starts, watches and stops the gateway and one worker a model, in one loop."""
 
-    def __init__(self, site: Site, application: Application, listener: socket.socket) -> None:
+    def __init__(self, site: Site, application: Application, listeners: Sequence[socket.socket]) -> None:
         routes = {route.name: route for route in load_routes(site.environ)}
         self._site = site
-        self._listener = listener
+        self._listeners = listeners
         self._selector = selectors.DefaultSelector()
-        self._gateway = GatewayProcess(site, listener)
+        self._gateway = GatewayProcess(site, listeners)
         self._orders = Orders(site.run_dir, self._selector, self._obey)
         self._forks = {
             name: ForkServer(site, name, self._selector)
@@ -123,8 +130,9 @@ class Supervisor:
         """Run until a signal asks to stop and everything has ended."""
         adopt_orphans()
         with self._selector, self._signals():
-            host, port = self._listener.getsockname()[:2]
-            log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
+            for listener in self._listeners:
+                host, port = listener.getsockname()[:2]
+                log.info("listening on http://%s:%s", f"[{host}]" if ":" in host else host, port)
             try:
                 while not self._is_over:
                     self._start_due()
@@ -244,7 +252,8 @@ class Supervisor:
             return
         log.info("stopping: finishing the requests that were accepted")
         self._stop_by = time.monotonic() + self._site.settings.stop_timeout
-        self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         for model in self._models:
             model.abandon_reload("the daemon is stopping")
         self._gateway.stop()

@@ -27,6 +27,8 @@ def test_every_setting_has_a_variable_and_the_variables_work() -> None:
     environ = {
         "HOST": "127.0.0.1",
         "PORT": "0",
+        "PREDICTIVE_UNIT_METRICS_SERVICE_PORT": "6000",
+        "PREDICTIVE_UNIT_METRICS_ENDPOINT": "/prometheus",
         "GATEWAY_WORKERS": "2",
         "GATEWAY_THREADS": "3",
         "REQUEST_TIMEOUT": "0.5",
