@@ -27,6 +27,7 @@ from modelyard.errors import EndpointError, InputError
 from modelyard.workspace import Workspace
 from tests.conftest import write_files
 from tests.integration.daemons import Daemon, StartDaemon, starting_daemons, wait_until
+from tests.integration.discovery import running_discovery
 from tests.integration.registries import running_registry
 from tests.integration.test_registries import make_image
 from tests.integration.tiny_workspace import free_port
@@ -280,3 +281,39 @@ def test_what_kustomize_refuses_is_told_in_its_words(workspace, kubectl, tmp_pat
     done = run(workspace, "--check", str(tmp_path))
     assert done.returncode == 3
     assert "missing.yaml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        *(("--kind", "deployment", "--host", "a.example", "--monitor", "service", "--max-replicas", "3"),),
+        *(("--kind", "deployment", "--models", "s3://a/b/", "--tokens", "t", "--prometheus", "http://p"),),
+        *(("--kind", kind) for kind in ("kserve", "seldon")),
+        *(("--kind", kind, "--models", "pvc:a") for kind in ("job", "pytorchjob", "trainjob", "indexed-job")),
+        ("--kind", "cronjob", "--models", "pvc:a", "--schedule", "0 3 * * *"),
+    ],
+    ids=lambda options: f"{options[1]} {len(options)}",
+)
+def test_kubectl_understands_what_was_meant(workspace, kubectl, tmp_path, options):
+    write_files(workspace.root, {f"{MODEL}/.s2i/environment": "ROUTES=rf:income.rf.predict:predict\nTRAIN_MODULE=t\n"})
+    more = ("--max-replicas", "4") if "--prometheus" in options else ()
+    traps = ("-eA=no", "-eB=1e3", "-eC=0777")
+    done = run(workspace, MODEL, "--image", IMAGE, *options, *more, *traps, "-o", str(tmp_path / "all.yaml"))
+    assert done.returncode == 0, done.stderr
+    with running_discovery() as url:
+        command = [kubectl, "--server", url, "create", "--dry-run=client", "--validate=false", "-o", "json", "-f"]
+        environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "NO_PROXY": "*"}
+        told = subprocess.run(
+            [*command, tmp_path / "all.yaml"], env=environ, capture_output=True, text=True, check=False
+        )
+    assert told.returncode == 0, told.stderr
+    decoder, text, understood = json.JSONDecoder(), told.stdout.strip(), []
+    while text:
+        one, end = decoder.raw_decode(text)
+        understood += one["items"] if one["kind"] == "List" else [one]
+        text = text[end:].strip()
+    meant = list(yaml.safe_load_all((tmp_path / "all.yaml").read_text()))
+    for one in understood:
+        if one["metadata"].get("namespace") == "default":
+            del one["metadata"]["namespace"]
+    assert understood == meant

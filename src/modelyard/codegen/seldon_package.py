@@ -6,7 +6,14 @@ from pathlib import Path
 from modelyard.codegen.render import render
 from modelyard.errors import InputError
 
-FILES = ("seldon.Dockerfile", "seldon_model.py", "preprocessing.py", "requirements.txt")
+FILES = {
+    "seldon.Dockerfile": "seldon.Dockerfile",
+    "seldon_model.py": "seldon_model.py",
+    "preprocessing.py": "preprocessing.py",
+    "requirements.txt": "requirements.txt",
+    ".s2i/environment": "environment",
+}
+"""Each, and the template it is made of; the last is for `modelyard s2i build`, which needs no Dockerfile."""
 
 
 def write_package(folder: Path, *, force: bool = False) -> Iterator[tuple[Path, bool]]:
@@ -20,9 +27,10 @@ def write_package(folder: Path, *, force: bool = False) -> Iterator[tuple[Path, 
         if (folder / name).is_dir():
             raise InputError(f"{folder / name}: is a folder", hint="move it away")
     folder.mkdir(parents=True, exist_ok=True)
-    for name in FILES:
+    for name, template in FILES.items():
         path = folder / name
         writes = force or not path.exists()
         if writes:
-            path.write_text(render(f"seldon/{name}"), encoding="utf-8")
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(render(f"seldon/{template}"), encoding="utf-8")
         yield path, writes

@@ -1,8 +1,9 @@
 """Kubernetes objects of model directories and `all/`: what is to be rendered, and with which images."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,6 +33,12 @@ from modelyard.workspace import ENVIRONMENT_FILE, CombinedDirectory, Kind, Model
 
 SERVING = ("deployment", "kserve", "seldon")
 TRAINING = ("job", "indexed-job", "pytorchjob", "trainjob", "cronjob")
+# What some kinds have no place for: an option that is silently dropped is as bad as a field that is.
+_OF_DEPLOYMENTS = ("prometheus", "host", "tls_secret", "ingress_class", "gateway", "monitor")
+_OF_SERVING = ("replicas", "most_replicas", "models_secret", "tokens_secret", *_OF_DEPLOYMENTS)
+_OF_TRAINING = ("data", "payload", "workers", "schedule", "runtime", "fs_group")
+_SPELT = {"tls_secret": "tls", "tokens_secret": "tokens", "most_replicas": "max-replicas"}
+_SCHEDULE = re.compile(r"@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[\w*/,?#-]+( [\w*/,?#-]+){4}")
 _TRAINERS = {
     "job": make_job,
     "indexed-job": make_indexed_job,
@@ -111,6 +118,7 @@ def measured_path(subject: Subject) -> Path:
 def _check(request: ManifestRequest) -> None:
     if request.name is not None and len(request.subjects) > 1:
         raise InputError(f"--name {request.name} names {len(request.subjects)}", hint="render one at a time")
+    _check_options(request)
     for option, value in (("--name", request.name), ("--namespace", request.namespace), ("--graph", request.graph)):
         if value is not None:
             check_label(value, what=option)
@@ -119,6 +127,8 @@ def _check(request: ManifestRequest) -> None:
             f"--kind {request.kind} {'needs' if request.kind == 'cronjob' else 'has no'} --schedule",
             hint="--kind cronjob --schedule '0 3 * * *'",
         )
+    if request.schedule is not None and not _SCHEDULE.fullmatch(request.schedule):
+        raise InputError(f"--schedule {request.schedule!r} is no schedule", hint="five fields: '0 3 * * *', or @daily")
     if request.graph is not None and request.kind != "seldon":
         raise InputError("--graph is of --kind seldon", hint="leave it out")
     if request.prometheus is not None and request.most_replicas is None:
@@ -136,6 +146,22 @@ def _check(request: ManifestRequest) -> None:
     for option, value in (("--tls", request.tls_secret), ("--gateway", request.gateway)):
         if value is not None and request.host is None:
             raise InputError(f"{option} {value}: of which host?", hint="add --host models.example.com")
+
+
+def _check_options(request: ManifestRequest) -> None:
+    """Raise InputError for an option that the kind has no place for."""
+    foreign = _OF_SERVING if request.kind in TRAINING else _OF_TRAINING
+    if request.kind in ("kserve", "seldon"):
+        foreign = (*foreign, *_OF_DEPLOYMENTS)
+    elif request.kind in ("job", "cronjob"):
+        foreign = (*foreign, "workers")
+    defaults = {one.name: one.default for one in fields(request)}
+    for name in foreign:
+        if getattr(request, name) != defaults[name] and name != "schedule":
+            option = f"--{_SPELT.get(name, name).replace('_', '-')}"
+            raise InputError(
+                f"{option} has no place in --kind {request.kind}", hint="leave it out, or choose another kind"
+            )
 
 
 def _names(request: ManifestRequest) -> dict[str, str]:

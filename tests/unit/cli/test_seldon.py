@@ -12,7 +12,7 @@ class TestInitPackage:
         (tmp_path / "requirements.txt").write_text("torch\n")
         done = modelyard("seldon", "init-package")
         assert done.code == 0
-        assert {path.name for path in tmp_path.iterdir() if path.is_file()} == set(FILES)
+        assert {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()} == set(FILES)
         assert (tmp_path / "requirements.txt").read_text() == "torch\n"
         assert f"{tmp_path}/requirements.txt (kept as it is)" in done.out
 
