@@ -167,9 +167,12 @@ def test_a_finished_job_has_its_result_and_leaves_nothing_behind(jobs: Jobs):
         "events.jsonl",
         "job.json",
         "log",
+        "metrics.prom",
         "watch.log",
     ]
     assert list(jobs.tiny.workspace.projects_root.glob("background/models/.*")) == []
+    assert jobs.file(id, "metrics.prom").read_text() == jobs.run("history", "export", id, "--format", "prometheus")
+    assert jobs.run("history", "show", id).splitlines()[-1].split()[:3] == ["3", "0.3333", "0.6667"]
 
 
 def test_a_training_that_fails_shows_its_own_traceback(jobs: Jobs):
@@ -237,4 +240,12 @@ def test_pruned_jobs_are_forgotten_and_running_ones_are_not(jobs: Jobs):
     assert running not in pruned
     assert [job["id"] for job in json.loads(jobs.run("job", "list", "--json"))] == [running]
     assert sorted(path.name for path in jobs.file(ended, ".").iterdir()) == ["events.jsonl", "history.json"]
+    assert ended in jobs.run("history", "list", "--project", "background")
+    assert jobs.run("history", "export", ended).splitlines()[1].startswith("1,1.0,2.0,0.0,2,0.5,10")
+    assert f'kubeml_job_train_loss{{jobid="{ended}"}} 1.0' in jobs.run(
+        "history", "export", ended, "--format", "prometheus"
+    )
+    assert "is running" in jobs.tiny.fail("modelyard", "history", "delete", ended, running, code=3)
+    assert jobs.run("history", "delete", ended) == f"{ended}\n"
+    assert not jobs.file(ended, ".").exists()
     jobs.run("job", "stop", running)

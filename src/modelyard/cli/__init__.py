@@ -21,6 +21,7 @@ COMMANDS = {
     "train": ("models", "Build train images, train, write model binaries."),
     "flow": ("flow", "Run the steps of a flow that something has changed for."),
     "runs": ("runs", "Look at the runs of a flow."),
+    "history": ("history", "Show, draw and export what trainings in the background went through."),
     "job": ("job", "Look at trainings in the background, stop and resume them."),
     "generate": ("models", "Write all/, the one daemon of many models."),
     "lock": ("lock", "Pin what requirements come to, with hashes."),

@@ -60,7 +60,7 @@ def watch(job: "Job", environ: Mapping[str, str], *, starts: bool) -> "Job":
     if container is not None and (starts or container.status == "running"):
         job = write_job(job, state="running", started=job.started or time.time(), watcher=os.getpid())
     lines: deque[str] = deque(maxlen=_TAIL)
-    with stopping_when_asked(job, environ):
+    with tending(job, environ):
         for line in _keep_log(job, runner):
             lines.append(line)
     ended = find_container(runner, job)
@@ -97,10 +97,10 @@ def find_container(runner: "ContainerRunner", job: "Job") -> "Container | None":
 
 
 @contextmanager
-def stopping_when_asked(job: "Job", environ: Mapping[str, str]) -> Iterator[None]:
-    """Have a thread stop the job once it is asked to; in the end, wait for it."""
+def tending(job: "Job", environ: Mapping[str, str]) -> Iterator[None]:
+    """Have a thread keep the gauges and stop the job once it is asked to; in the end, wait for it."""
     is_over = threading.Event()
-    thread = threading.Thread(target=_stop_when_asked, args=(job, environ, is_over), daemon=True)
+    thread = threading.Thread(target=_tend, args=(job, environ, is_over), daemon=True)
     thread.start()
     try:
         yield
@@ -109,18 +109,34 @@ def stopping_when_asked(job: "Job", environ: Mapping[str, str]) -> Iterator[None
         thread.join()
 
 
-def _stop_when_asked(job: "Job", environ: Mapping[str, str], is_over: threading.Event) -> None:
+def _tend(job: "Job", environ: Mapping[str, str], is_over: threading.Event) -> None:
     from modelyard.engines import open_engine
     from modelyard.engines.parts import require_runner
     from modelyard.errors import EngineError
 
+    told = 0
     while not is_over.wait(_POLL):
+        size = job.events.stat().st_size
+        if size != told:
+            told = size
+            write_gauges(job)
         if job.stop_file.exists():
             # An engine of its own: the other one reads the log in another thread.
             runner = require_runner(open_engine(job.engine, {**environ, **job.variables}))
             with suppress(EngineError):  # it may have ended by itself
                 runner.stop(job.container, grace=read_grace(job))
             return
+
+
+def write_gauges(job: "Job") -> None:
+    """Write what the last epoch told as gauges, for whoever collects such files; a full disk stops nobody."""
+    from modelyard.jobs.history import format_gauges, read_history
+
+    path = job.folder / "metrics.prom"
+    part = path.with_name(".metrics.prom.part")
+    with suppress(OSError):
+        part.write_text(format_gauges([read_history(job)]), encoding="utf-8")
+        part.replace(path)
 
 
 def read_grace(job: "Job") -> float:
@@ -184,6 +200,7 @@ def settle(job: "Job", run: "FunctionRun", ended: "Container | None", lines: tup
         with suppress(ModelyardError):
             metrics = dict((read_manifest(run.output.source, job.model_name) or {}).get("metrics") or {})
     run.sweep()
+    write_gauges(job)
     return write_job(job, state=state, reason=reason, result=result, metrics=metrics, exit_code=code, ended=time.time())
 
 
