@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-unit lint data generate check-generated train-all build-all predict-all push test-all logs \
-        stop doctor base-image pin-gateway clean
+        stop doctor base-image pin-gateway clean pipeline pipeline-status
 
 help:             ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,10 @@ generate: $(VENV)/.tool ## write every all/ from the model directories
 	@$(BIN)/modelyard generate projects
 check-generated: $(VENV)/.tool ## fail, with a diff, when an all/ is stale
 	@$(BIN)/modelyard generate projects --check
+pipeline: $(VENV)/.tool ## run what has changed of the flow of PROJECT (default: the one that has a flow.yaml)
+	@$(BIN)/modelyard flow run $(if $(PROJECT),"projects/$(strip $(PROJECT))",projects)
+pipeline-status: $(VENV)/.tool ## say which steps of that flow are up to date
+	@$(BIN)/modelyard flow status $(if $(PROJECT),"projects/$(strip $(PROJECT))",projects)
 train-all: $(VENV)/.tool ## train every model of every project
 	@$(BIN)/modelyard train projects
 build-all:        ## build one daemon image for every model of every project

@@ -20,6 +20,7 @@ COMMANDS = {
     "data": ("models", "Get the data of a project."),
     "train": ("models", "Build train images, train, write model binaries."),
     "flow": ("flow", "Run the steps of a flow that something has changed for."),
+    "tune": ("tune", "Search the parameters of a step of a flow."),
     "runs": ("runs", "Look at the runs of a flow."),
     "history": ("history", "Show, draw and export what trainings in the background went through."),
     "job": ("job", "Look at trainings in the background, stop and resume them."),

@@ -72,7 +72,7 @@ class RunOptions:
 def run_command(settings: Settings, /, engine: str | None, as_json: bool, **options: Any) -> None:
     """Run what has changed; say why of each step, and what is reused."""
     request = RunOptions(**options).ask(settings)
-    _run(settings, request, engine, as_json=as_json)
+    run_request(settings, request, engine, as_json=as_json)
 
 
 @flow_command.command("status")
@@ -138,7 +138,7 @@ def resume_command(settings: Settings, /, project: str, engine: str | None, as_j
     from modelyard.commands.flow_resume import find_options
 
     request = RunOptions(project=project).ask(settings)
-    _run(settings, find_options(request), engine, as_json=as_json)
+    run_request(settings, find_options(request), engine, as_json=as_json)
 
 
 @flow_command.command("clean")
@@ -208,7 +208,8 @@ def github_command(settings: Settings, /, project: str, schedule: str | None) ->
     click.echo(export_github(flow, settings.workspace.root, schedule=schedule), nl=False)
 
 
-def _run(settings: Settings, request: "FlowRequest", engine: str | None, *, as_json: bool) -> None:
+def run_request(settings: Settings, request: "FlowRequest", engine: str | None, *, as_json: bool) -> None:
+    """Run a flow and print its record."""
     from modelyard.commands.flowing import run_flow
 
     opened = settings.open_engine(engine, quiet=as_json)

@@ -61,12 +61,12 @@ class OptunaProposer:
         study = optuna.create_study(
             study_name=journal.stem,
             storage=JournalStorage(JournalFileBackend(str(journal))),
-            sampler=_SAMPLERS[search.sampler](search.seed),
             pruner=_PRUNERS[search.pruner](),
             direction="maximize" if search.direction == "maximum" else "minimize",
             load_if_exists=True,
         )
         trials = study.get_trials()
+        study.sampler = _SAMPLERS[search.sampler](search.seed + len(trials))  # that of before would draw the same again
         for trial in trials:
             if trial.state == TrialState.RUNNING:
                 study.tell(trial.number, state=TrialState.FAIL)

@@ -45,9 +45,24 @@ def run_flow(request: FlowRequest, engine: Engine, reporter: Reporter) -> dict[s
             prepared.digests.save()
         failed = [name for name, step in record.run["steps"].items() if step["state"] == "failed"]
         record.end("failed" if failed else "succeeded")
+        _send_to_tracking(request, record, reporter)
     if failed:
         raise RunError(_describe_failure(failed, record), hint=f"modelyard flow show {record.id}")
     return record.run
+
+
+def _send_to_tracking(request: FlowRequest, record: RunRecord, reporter: Reporter) -> None:
+    """Send a run to MLflow, where the user has one; that it can't be sent changes nothing of the run."""
+    uri = request.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        return
+    from modelyard.commands.flow_mlflow import TrackingError, send_run
+
+    try:
+        id = send_run(record.run, record.trials, record.folder, uri=uri)
+        reporter.note(f"MLflow has it as run {id}")
+    except TrackingError as error:
+        reporter.note(f"warning: {error}")
 
 
 def _find_runner(prepared: Prepared, engine: Engine) -> ContainerRunner | None:
