@@ -33,6 +33,7 @@ COMMANDS = {
     "rmi": ("images", "Remove images."),
     "prune": ("images", "Remove what nothing uses: untagged images, environments, ended containers."),
     "image": ("image", "Build an image of a Dockerfile without RUN, with no engine."),
+    "sbom": ("sbom", "Print what an image is made of, and where it comes from."),
     "push": ("registry", "Push an image to a registry."),
     "pull": ("registry", "Get an image from a registry, without an engine."),
     "copy": ("registry", "Copy an image between registries, layouts and archives."),

@@ -6,7 +6,7 @@ import click
 
 from modelyard.cli.console import format_size, print_json
 from modelyard.cli.options import json_option, parse_variables, pass_settings
-from modelyard.cli.registry import digest_file_option, insecure_option, show_progress
+from modelyard.cli.registry import digest_file_option, insecure_option, show_progress, sign_option
 from modelyard.cli.settings import Settings
 
 
@@ -31,6 +31,7 @@ def image_command() -> None:
     help="Also write it to oci:DIR, oci-archive:FILE or docker-archive:FILE.",
 )
 @click.option("--push", "push", metavar="REF", help="Push it to this place in a registry.")
+@sign_option
 @digest_file_option
 @insecure_option
 @json_option
@@ -45,6 +46,7 @@ def build_command(
     platforms: tuple[str, ...],
     outputs: tuple[str, ...],
     push: str | None,
+    key: str | None,
     digest_file: str | None,
     insecure: bool,
     as_json: bool,
@@ -76,6 +78,7 @@ def build_command(
             settings.environ,
             outputs=outputs,
             push=push,
+            key=key,
             insecure=insecure,
             on_output=lambda line: click.echo(line, err=True),
             on_transfer=on_transfer,

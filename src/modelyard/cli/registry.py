@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ insecure_option = click.option("--insecure", is_flag=True, help="Talk plain HTTP
 digest_file_option = click.option(
     "--digest-file", type=click.Path(dir_okay=False), help="Write the digest to this file as well."
 )
+sign_option = click.option(
+    "--sign", "key", metavar="KEY", help="Sign it with the program cosign: what its --key takes, or keyless."
+)
 platform_option = click.option(
     "--platform", "platforms", multiple=True, metavar="OS/ARCH", help="Of an index, this platform alone. Default: all."
 )
@@ -28,6 +32,7 @@ platform_option = click.option(
 @click.command("push")
 @click.argument("image")
 @click.argument("target", metavar="REF")
+@sign_option
 @digest_file_option
 @insecure_option
 @engine_option
@@ -37,6 +42,7 @@ def push_command(
     settings: Settings,
     image: str,
     target: str,
+    key: str | None,
     digest_file: str | None,
     insecure: bool,
     engine: str | None,
@@ -47,7 +53,14 @@ def push_command(
     Only what the registry lacks is sent. Credentials are docker's and podman's: docker login, or modelyard login.
     """
     opened = settings.open_engine(engine, quiet=as_json)
-    push_and_show(settings, image, target, engine=opened, insecure=insecure, digest_file=digest_file, as_json=as_json)
+    push_and_show(
+        *(settings, image, target),
+        engine=opened,
+        key=key,
+        insecure=insecure,
+        digest_file=digest_file,
+        as_json=as_json,
+    )
 
 
 @click.command("pull")
@@ -176,15 +189,37 @@ def push_and_show(
     target: str,
     *,
     engine: "Engine",
+    key: str | None = None,
     insecure: bool = False,
     digest_file: str | None = None,
     as_json: bool = False,
 ) -> None:
-    """Push an image of an engine, showing how far it is, and print it by its digest."""
+    """Push an image of an engine, showing how far it is, and print it by its digest.
+
+    Beside one that was made without an engine go its bills; with `key` it is signed.
+    """
     from modelyard.commands.copying import push_image
 
+    if key is not None:
+        from modelyard.commands.signing import check_signing
+
+        check_signing(settings.environ)
     with show_progress(f"pushing {target}") as on_transfer:
         done = push_image(engine, image, target, settings.environ, insecure=insecure, on_transfer=on_transfer)
+    say = partial(click.echo, err=True)
+    if engine.name == "oci":
+        from modelyard.commands.attesting import attach_pushed
+
+        attach_pushed(
+            *(done.image, done.digest, settings.environ),
+            is_new=done.sent != 0,
+            insecure=insecure,
+            on_output=say,
+        )
+    if key is not None:
+        from modelyard.commands.signing import sign_image
+
+        sign_image(done.pinned, key, settings.environ, insecure=insecure, on_output=say)
     _show(settings, done, digest_file, as_json=as_json)
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from modelyard.commands.attesting import attach_statements
 from modelyard.commands.copying import open_layout, open_registry
+from modelyard.commands.signing import check_signing, sign_image
 from modelyard.engines.oci.address import parse_address
 from modelyard.engines.oci.dockerfile_build import Order, build_dockerfile
 from modelyard.engines.oci.places import Place, parse_place, put
@@ -29,12 +31,18 @@ def build_image(
     *,
     outputs: Sequence[str] = (),
     push: str | None = None,
+    key: str | None = None,
     insecure: bool = False,
     on_output: OnOutput,
     on_transfer: OnTransfer,
 ) -> Built:
-    """Build, tag as `name`, and put it to `outputs` and into a registry. Raises InputError before anything is made."""
+    """Build, tag as `name`, and put it to `outputs` and into a registry, there with its bills, signed with `key`.
+
+    Raises InputError before anything is made.
+    """
     check_name(name)
+    if key is not None:
+        check_signing(environ)
     places = [parse_place(each, order.folder) for each in outputs]
     wrong = next((text for text, place in zip(outputs, places, strict=True) if not isinstance(place, Place)), None)
     if wrong is not None:
@@ -51,6 +59,10 @@ def build_image(
             on_output(f"---> {place}")
         if target is not None:
             sent = put(layout, top, target, registry, on_transfer=on_transfer).sent
+            sent += attach_statements(layout, top, registry, target, on_output, is_new=sent > 0).sent
+    if target is not None and key is not None:
+        pinned = f"{str(target).partition('@')[0]}@{top['digest']}"
+        sign_image(pinned, key, environ, insecure=insecure, on_output=on_output)
     return Built(name=name, digest=top["digest"], sent=sent)
 
 

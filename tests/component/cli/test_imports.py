@@ -85,6 +85,7 @@ COMMANDS = {
     "logout": ["logout", "registry.example.org"],
     "doctor": ["doctor"],
     "image": ["image", "build", "pictures", "pictures"],
+    "sbom": ["sbom", "pictures", "--format", "provenance"],
     # What these do needs a container, a registry or an engine of images: here they say that there is none.
     "data": ["data", "projects/flowers"],
     "demo": ["demo"],

@@ -20,7 +20,7 @@ from modelyard.images.base_python import read_interpreter
 from modelyard.images.builder import BASE_IMAGE
 from modelyard.images.configuration import Parent
 from modelyard.images.interpreter import Interpreter
-from modelyard.images.listing import Listing, read_content, read_listing
+from modelyard.images.listing import Listing, opened_layer, read_content, read_listing
 from modelyard.images.platforms import TargetPlatform
 from modelyard.images.tree import Found, Tree, merge
 from modelyard.machine.home import read_record, write_record
@@ -109,6 +109,17 @@ class Base:
         """The content of a file of the tree."""
         name = f"{self.reference}: the layer {found.layer}"
         return read_content(self.layout.path(found.layer), name, found.member)
+
+    def read_all(self, files: Sequence[Found]) -> dict[str, bytes]:
+        """The contents of many files, by their path; each layer is read once."""
+        contents = {}
+        for layer in dict.fromkeys(found.layer for found in files):
+            with opened_layer(self.layout.path(layer), f"{self.reference}: the layer {layer}") as stream:
+                wanted = [found for found in files if found.layer == layer]
+                for found in sorted(wanted, key=lambda each: each.member.offset):
+                    stream.seek(found.member.offset)
+                    contents[found.path] = stream.read(found.member.size)
+        return contents
 
     @cached_property
     def interpreter(self) -> Interpreter:

@@ -21,6 +21,7 @@ from modelyard.images.dockerfile.stages import Recipe, Stage, find_stage, plan_s
 from modelyard.images.layer import Layer
 from modelyard.images.listing import opened_layer, read_listing
 from modelyard.images.platforms import TargetPlatform, parse_platform
+from modelyard.images.provenance import BASE_DIGEST, BASE_NAME
 from modelyard.images.tree import Found, Tree, merge
 from modelyard.machine.output import OnOutput
 
@@ -146,6 +147,7 @@ class _StageBuild:
             "mediaType": MANIFEST,
             "config": self._layout.write_json(self.settings.render(diff_ids, _describe(self.platform)), CONFIG),
             "layers": [*(below.layers if below else ()), *(self._layout.compress(e.path, e.digest) for e in new)],
+            **({"annotations": _describe_base(self.stage.base, below)} if below else {}),
         }
         return read_base(self._layout, self._layout.write_json(document, MANIFEST), self.stage.name, self.platform)
 
@@ -193,6 +195,12 @@ class _StageBuild:
 
 def _document_of(below: Base | None) -> dict[str, Any]:
     return {**below.document, "history": below.parent.history} if below else {}
+
+
+def _describe_base(name: str, below: Base) -> dict[str, str]:
+    """What the image says of its base; not where that lay on this machine."""
+    is_place = name.startswith(("oci:", "oci-archive:", "docker-archive:"))
+    return {BASE_DIGEST: below.digest, **({} if is_place else {BASE_NAME: name})}
 
 
 def _describe(platform: TargetPlatform) -> dict[str, str]:

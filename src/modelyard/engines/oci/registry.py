@@ -99,6 +99,22 @@ class Registry:
         _check_digest(address, answer.headers.get("Docker-Content-Digest"), manifest.digest)
         return manifest.digest
 
+    def put_referrer(self, address: Address, manifest: Manifest) -> bool:
+        """Upload a manifest that has a subject; False where the registry keeps no list of those itself."""
+        headers = {"Content-Type": manifest.media_type}
+        answer = self._ask(
+            "PUT", address, f"manifests/{manifest.digest}", headers=headers, body=manifest.content, writes=True
+        )
+        return "OCI-Subject" in answer.headers
+
+    def find_referrers(self, address: Address, digest: str) -> Manifest | None:
+        """The registry's own list of what has a digest as its subject; None where it keeps none."""
+        answer = self._ask("GET", address, f"referrers/{digest}", headers={"Accept": INDEX}, allowed=range(300, 500))
+        media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip()
+        if answer.status_code != 200 or media_type != INDEX:
+            return None
+        return Manifest(content=answer.content, media_type=INDEX)
+
     def has_blob(self, address: Address, digest: str) -> bool:
         """Whether the repository has a blob."""
         return self._ask("HEAD", address, f"blobs/{digest}", allowed={404}, writes=True).status_code == 200
