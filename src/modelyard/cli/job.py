@@ -80,6 +80,22 @@ def resume_command(settings: Settings, id: str) -> None:
     click.echo(resume_job(find_true(settings, id), settings.environ).id)
 
 
+@job_command.command("ui")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port. Default: any that is free.")
+@pass_settings
+def ui_command(settings: Settings, port: int) -> None:
+    """Serve a page that shows the jobs and their epochs live, to this machine alone, until Ctrl-C.
+
+    It changes nothing. `/metrics` has the gauges of all jobs, for Prometheus.
+    """
+    from modelyard.commands.job_ui import make_routes
+    from modelyard.commands.page_server import address_of, open_server
+
+    with open_server(make_routes(settings.workspace.projects_root, settings.environ), port=port) as server:
+        click.echo(address_of(server))
+        server.serve_forever()
+
+
 @job_command.command("prune")
 @project_option
 @pass_settings
