@@ -133,6 +133,26 @@ def prune_command(settings: Settings, project: str, keep: int) -> None:
     click.echo(f"removed {len(pruned.runs)} runs and {pruned.artifacts} artifacts: {format_size(pruned.freed)}")
 
 
+@runs_command.command("ui")
+@project_option
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port of this machine. Default: a free one.")
+@pass_settings
+def ui_command(settings: Settings, project: str, port: int) -> None:
+    """Serve a page of the runs on this machine, until Ctrl-C: steps, logs, curves, trials, pictures, two side by side.
+
+    It only reads, needs no network, and nobody else can reach it.
+    """
+    from modelyard.commands.run_pages import make_run_page
+    from modelyard.pages.server import PageServer
+
+    server = PageServer(make_run_page(find_records(settings, project)).answer, port=port)
+    click.echo(server.address)
+    try:
+        server.serve()
+    except KeyboardInterrupt:
+        click.echo("stopped", err=True)
+
+
 def _took(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:.1f} s"
 

@@ -40,11 +40,13 @@ def run_flow(request: FlowRequest, engine: Engine, reporter: Reporter) -> dict[s
         except BaseException as error:
             is_stop = not isinstance(error, ModelyardError | OSError)
             record.end("interrupted" if is_stop else "failed", error=None if is_stop else str(error))
+            _leave_report(record, reporter)
             raise
         finally:
             prepared.digests.save()
         failed = [name for name, step in record.run["steps"].items() if step["state"] == "failed"]
         record.end("failed" if failed else "succeeded")
+        _leave_report(record, reporter)
         _send_to_tracking(request, record, reporter)
     if failed:
         raise RunError(_describe_failure(failed, record), hint=f"modelyard flow show {record.id}")
@@ -63,6 +65,16 @@ def _send_to_tracking(request: FlowRequest, record: RunRecord, reporter: Reporte
         reporter.note(f"MLflow has it as run {id}")
     except TrackingError as error:
         reporter.note(f"warning: {error}")
+
+
+def _leave_report(record: RunRecord, reporter: Reporter) -> None:
+    """Write the run's page; where that can't be, the run is what it is all the same."""
+    from modelyard.commands.run_pages import write_report
+
+    try:
+        write_report(record.records, record.id)
+    except OSError as error:
+        reporter.note(f"no report.html: {error}")
 
 
 def _find_runner(prepared: Prepared, engine: Engine) -> ContainerRunner | None:
