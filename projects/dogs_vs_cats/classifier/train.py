@@ -100,6 +100,7 @@ def fit(
 ) -> tuple[nn.Sequential, dict[str, list[float]]]:
     """Train a head, and return it with its curves, a value each epoch. The same seed gives the same head."""
     torch.manual_seed(seed)
+    torch.set_num_threads(1)  # batches as small as these take longer on several cores, and trials run side by side
     head = make_head(train.values.shape[1], layer_size, classes=len(train.names)).to(device)
     inputs, targets = as_tensors(train, device)
     optimizer = torch.optim.Adam(head.parameters(), lr=lr)
