@@ -7,11 +7,13 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kubeml.checkpoints import Checkpoints
 from kubeml.errors import KubeError
+from kubeml.launching import find_standing, fingerprint_of
 from kubeml.options import Options
 from kubeml.seats import Seat
 from kubeml.workers import Task, Worker, train_part
@@ -19,13 +21,15 @@ from kubeml.workers import Task, Worker, train_part
 
 def main() -> int:
     """Train this worker's part; worker 0 hands over the result as the train image does."""
-    from dataclasses import replace
-
     options = replace(Options.read(), static=True)  # torchrun says how many there are
     seat = Seat.read()
     folder = Path("models") / f".{options.model_name}.training"
     folder.mkdir(parents=True, exist_ok=True)
-    task = Task(options=options, folder=folder, fingerprint="", limit=seat.workers)
+    fingerprint = fingerprint_of(options, None)
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))
+    if seat.rank == 0 and not restarts:
+        find_standing(Checkpoints(folder), fingerprint, fresh=options.fresh)
+    task = Task(options=options, folder=folder, fingerprint=fingerprint, limit=seat.workers, is_restart=restarts > 0)
     worker = Worker(task, seat)
 
     def stop(*_: Any) -> None:

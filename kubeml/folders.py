@@ -16,7 +16,7 @@ _AGAIN = "make the data set again"
 
 def find_folder(name: str, root: Path | None = None) -> Path:
     """Return the folder of a data set; raise KubeError that names those there are."""
-    root = root or Path(os.environ.get("MODELYARD_DATA_FOLDER") or "data")
+    root = root or Path("data")
     folder = root / name
     if Path(name).name != name or not (folder / MANIFEST).is_file():
         there = sorted(path.parent.name for path in root.glob(f"*/{MANIFEST}"))
@@ -26,6 +26,11 @@ def find_folder(name: str, root: Path | None = None) -> Path:
             "--testdata FILE --testlabels FILE",
         )
     return folder
+
+
+def is_there(name: str, root: Path | None = None) -> bool:
+    """Tell whether there is a data set of that name."""
+    return ((root or Path("data")) / name / MANIFEST).is_file()
 
 
 def open_folder(folder: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:

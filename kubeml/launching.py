@@ -33,8 +33,8 @@ def train(model: KubeModel, options: Options) -> dict[str, Any]:
     rows = len(model._dataset)  # type: ignore[arg-type]
     folder = Path("models") / f".{options.model_name}.training"
     with _owned(folder), _stoppable(folder):
-        fingerprint = _fingerprint(options, model)
-        standing = _find_standing(Checkpoints(folder), fingerprint, fresh=options.fresh)
+        fingerprint = fingerprint_of(options, model._dataset.folder)  # type: ignore[union-attr]
+        standing = find_standing(Checkpoints(folder), fingerprint, fresh=options.fresh)
         most = Shards(rows=rows, batch=options.batch, workers=1).count
         workers = _first_workers(options, standing, most=most)
         task = Task(
@@ -121,15 +121,15 @@ def _stoppable(folder: Path) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _fingerprint(options: Options, model: KubeModel) -> str:
-    """What a training depends on: it goes on only where all of it is the same."""
+def fingerprint_of(options: Options, folder: Path | None) -> str:
+    """What a training depends on, its data in `folder`: it goes on only where all of it is the same."""
     chosen = {key: value for key, value in asdict(options).items() if key not in _PASSING}
-    data = hashlib.sha256((model._dataset.folder / MANIFEST).read_bytes()).hexdigest()  # type: ignore[union-attr]
+    data = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest() if folder else None
     parts = [chosen, data, os.environ.get("MODELYARD_IMAGE_DIGEST")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _find_standing(checkpoints: Checkpoints, fingerprint: str, *, fresh: bool) -> dict[str, Any] | None:
+def find_standing(checkpoints: Checkpoints, fingerprint: str, *, fresh: bool) -> dict[str, Any] | None:
     """What an earlier run of this training left; what is left of another one is removed."""
     number = None if fresh else checkpoints.newest()
     content = checkpoints.read("weights", number) if number is not None else None

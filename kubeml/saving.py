@@ -11,7 +11,7 @@ from utils.model_binary import save_model
 
 
 def save(
-    model: KubeModel, options: Options, history: list[dict[str, Any]], *, status: str, folder: Path
+    model: KubeModel, options: Options, history: list[dict[str, Any]], *, status: str, folder: Path | None
 ) -> dict[str, Any]:
     """Write the binary; return what the train function returns of it."""
     last = history[-1] if history else {}
@@ -28,7 +28,7 @@ def save(
         model._network,
         options.model_name,
         metrics=metrics,
-        data=folder / MANIFEST,
+        data=folder / MANIFEST if folder else None,
         params=options.as_dict(),
         attributes=attributes,
     )

@@ -81,7 +81,7 @@ class Failures:
 def supervise(task: Task, workers: int, *, rows: int) -> dict[str, Any]:
     """Run the workers until the training is done; return its result."""
     _quieten_torch()
-    task = replace(task, finders=_portable_finders())
+    task = replace(task, environ=dict(os.environ), finders=_portable_finders())
     failures = Failures(task=task, rows=rows)
     while True:
         result = _launch(task, workers)

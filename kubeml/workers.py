@@ -31,6 +31,8 @@ class Task:
     fingerprint: str
     limit: int
     is_restart: bool = False
+    environ: dict[str, str] = field(default_factory=dict)
+    """The launcher's environment: the process that workers are forked from may have been started in another."""
     finders: list[Any] = field(default_factory=list)
     """What the launcher's process finds modules with, beside Python's own ways."""
 
@@ -89,6 +91,7 @@ def work(task: Task) -> dict[str, Any]:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_launcher, daemon=True).start()
+    os.environ.update(task.environ)
     sys.meta_path[:0] = task.finders
     seat = Seat.read()
     path = error_file(task.folder, seat.rank)

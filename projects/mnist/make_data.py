@@ -1,4 +1,4 @@
-"""Make data/mnist.npz: pictures and labels to train on, and pictures and labels to evaluate on.
+"""Make data/mnist.npz: pictures and labels to train on, and to evaluate on; and of it data/mnist/, as kubeml reads it.
 
 They come from $MODELYARD_DATA/mnist where that is set, else from the first of MNIST_MIRRORS that answers, else, with
 no network, from scikit-learn, which ships 1,797 real digits of 8 x 8 pixels: these are scaled up. It says which.
@@ -14,10 +14,11 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from common_utils.arrays import write_arrays
+from common_utils.arrays import read_arrays, write_arrays
 from common_utils.dataset import describe_dataset, digest_recipe, write_sidecar
 from common_utils.download import DownloadError, digest_of, download
 from common_utils.split import split_stratified
+from kubeml.folders import MANIFEST, write_folder
 
 MIRRORS = "https://ossci-datasets.s3.amazonaws.com/mnist https://storage.googleapis.com/cvdf-datasets/mnist"
 SHA256 = {
@@ -33,6 +34,24 @@ Arrays = dict[str, np.ndarray]
 
 
 def main(folder: Path) -> None:
+    """Make the file and the folder, unless they are there and would be the same."""
+    make_file(folder)
+    make_folder(folder)
+
+
+def make_folder(folder: Path) -> None:
+    """Write the arrays of the file as a data set that workers can map."""
+    source, target = folder / "mnist.npz", folder / "mnist"
+    if (target / MANIFEST).is_file() and (target / MANIFEST).stat().st_mtime >= source.stat().st_mtime:
+        return
+    pictures, labels, held_out, held_out_labels = read_arrays(
+        source, "pictures", "labels", "held_out_pictures", "held_out_labels"
+    )
+    write_folder(target, train=(pictures, labels), test=(held_out, held_out_labels))
+    print(f"{target}: the same for kubeml")
+
+
+def make_file(folder: Path) -> None:
     """Make the file, unless it is there and would be the same."""
     target = folder / "mnist.npz"
     recipe = digest_recipe(__file__)

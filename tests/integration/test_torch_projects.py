@@ -29,6 +29,7 @@ IN_TORCH = (
     "tests/component/common_utils/test_torch_model.py",
     "tests/component/common_utils/test_torch_serving.py",
     "tests/unit/projects/test_mnist_pictures.py",
+    "tests/component/kubeml/test_training.py",
 )
 FILE_NAME = r"modelFile-[0-9a-f]{12}-\d{4}-\d\d-\d\d--\d\d-\d\d-\d\d\.pth"
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -54,9 +55,9 @@ def scratch() -> Iterator[Path]:
 def workspace(scratch) -> Path:
     """A workspace with the two projects and one of scikit-learn, without data or models."""
     root = scratch / "workspace"
-    for name in ("builders", "common_utils", "utils"):
+    for name in ("builders", "common_utils", "utils", "kubeml"):
         shutil.copytree(ROOT / name, root / name)
-    for project in ("torch_linear", "mnist", "tumor_diagnosis"):
+    for project in ("torch_linear", "mnist", "digits", "tumor_diagnosis"):
         ignored = shutil.ignore_patterns("data", "models", "all", "__pycache__")
         shutil.copytree(ROOT / "projects" / project, root / "projects" / project, ignore=ignored)
     shutil.copy(ROOT / "projects" / "recipes.mk", root / "projects")
@@ -218,6 +219,26 @@ def test_a_digit_that_a_person_draws_is_recognised(run, serve):
         page.click("button.clear")
         page.draw((80, 0), (-40, 120), start=(-40, -60))
         assert page.wait_for_answer(count=2)["predictions"] == [7]
+
+
+def test_digits_are_trained_by_two_workers_and_served(run, workspace, serve):
+    project = workspace / "projects" / "digits"
+    run("projects/digits", "data", ".")
+    said = run("projects/digits/resnet", "-v", "train", ".", "--parallelism", "2", "--static", "--epochs", "3")
+    assert "2 workers" in said.stdout + said.stderr
+    manifest = read(project / "models" / "digits_resnet.json")
+    history = manifest["attributes"]["history"]
+    assert [(record["parallelism"], record["samples"], record["merges"]) for record in history] == [(2, 1437, 3)] * 3
+    assert manifest["metrics"]["accuracy"] > 0.9 and manifest["data"]["ref"] == "data/digits/manifest.json"
+    assert "unchanged" in "".join(run("projects/digits/resnet", "train", ".", "--reuse", "--parallelism", "2",
+                                      "--static", "--epochs", "3").stderr.splitlines(True))  # fmt: skip
+    url = serve("projects/digits/resnet")
+    instances = read(project / "resnet" / "test" / "test_instances.json")
+    assert post(f"{url}/digits", instances) == {"predictions": [0, 1, 7]}
+    assert post(f"{url}/v1/models/digits:predict", instances) == {"predictions": [0, 1, 7]}
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        post(f"{url}/digits", {"instances": [[1]]})
+    assert caught.value.code == 422
 
 
 @pytest.mark.timeout(1800)
