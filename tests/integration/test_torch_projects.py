@@ -223,22 +223,22 @@ def test_a_digit_that_a_person_draws_is_recognised(run, serve):
 
 def test_digits_are_trained_by_two_workers_and_served(run, workspace, serve):
     project = workspace / "projects" / "digits"
+    options = ("--parallelism", "2", "--static", "--epochs", "3")
     run("projects/digits", "data", ".")
-    said = run("projects/digits/resnet", "-v", "train", ".", "--parallelism", "2", "--static", "--epochs", "3")
+    said = run("projects/digits/resnet", "-v", "train", ".", *options)
     assert "2 workers" in said.stdout + said.stderr
     manifest = read(project / "models" / "digits_resnet.json")
     history = manifest["attributes"]["history"]
     assert [(record["parallelism"], record["samples"], record["merges"]) for record in history] == [(2, 1437, 3)] * 3
     assert manifest["metrics"]["accuracy"] > 0.9 and manifest["data"]["ref"] == "data/digits/manifest.json"
-    assert "unchanged" in "".join(run("projects/digits/resnet", "train", ".", "--reuse", "--parallelism", "2",
-                                      "--static", "--epochs", "3").stderr.splitlines(True))  # fmt: skip
+    assert "is reused" in run("projects/digits/resnet", "train", ".", "--reuse", *options).stderr
     url = serve("projects/digits/resnet")
     instances = read(project / "resnet" / "test" / "test_instances.json")
     assert post(f"{url}/digits", instances) == {"predictions": [0, 1, 7]}
     assert post(f"{url}/v1/models/digits:predict", instances) == {"predictions": [0, 1, 7]}
     with pytest.raises(urllib.error.HTTPError) as caught:
         post(f"{url}/digits", {"instances": [[1]]})
-    assert caught.value.code == 422
+    assert caught.value.code == 422 and b"8 rows" in caught.value.read()
 
 
 @pytest.mark.timeout(1800)
