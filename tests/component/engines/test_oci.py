@@ -2,7 +2,9 @@
 
 import json
 import os
+import shutil
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,14 @@ import pytest
 from modelyard.commands.building import Limits
 from modelyard.commands.exporting import Destination, build_for
 from modelyard.context.build_context import BuildContext
+from modelyard.context.lock import find_locks
 from modelyard.context.staging import stage_model
 from modelyard.engines import open_engine
+from modelyard.engines.oci.bases import open_base
 from modelyard.engines.oci.engine import OciEngine
 from modelyard.engines.oci.layout import Layout
 from modelyard.engines.oci.places import Place
+from modelyard.engines.oci.weights import weigh_layer
 from modelyard.errors import BuildError, EngineError, InputError
 from modelyard.images.platforms import TargetPlatform
 from modelyard.workspace import Kind
@@ -23,6 +28,9 @@ from tests.component.requirements.wheels import make_wheel
 
 MODEL = "projects/demo/m"
 SOURCE = "import forest\ndef train(msg): return {'forest': forest.VERSION}\n"
+OTHER = {"amd64": "arm64"}.get(ARCHITECTURE, "amd64")
+ELF_MACHINE = {"amd64": 0x3E, "arm64": 0xB7}
+HERE = TargetPlatform(architecture=ARCHITECTURE)
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\n"
 
 
@@ -60,16 +68,57 @@ def base(tmp_path_factory) -> Path:
     layer = pack_layer(*own_python(), *own, file("var/lib/dpkg/status", status))
     image = make_image(made, [layer], Env=["PATH=/usr/bin:/bin", "LANG=C"], Cmd=["python3"])
     made.tag(image, "py")
-    made.tag(make_index(made, {ARCHITECTURE: image}), "both")
+    members = [as_other(*each) for each in (*own_python(), *own)]
+    other = make_image(made, [pack_layer(*members)], architecture=OTHER, Env=["PATH=/usr/bin:/bin"])
+    made.tag(make_index(made, {ARCHITECTURE: image, OTHER: other}), "both")
     return made.root
 
 
+def as_other(member: tarfile.TarInfo, content: bytes) -> tuple[tarfile.TarInfo, bytes]:
+    """A file, and where it is a program, one that says that it is for another processor."""
+    if not content.startswith(b"\x7fELF"):
+        return member, content
+    return member, content[:18] + ELF_MACHINE[OTHER].to_bytes(2, "little") + content[20:]
+
+
+def make_native_wheel(folder: Path, name: str, architecture: str) -> None:
+    """A wheel for one processor; its library is a program header that says so."""
+    machine = TargetPlatform(architecture=architecture).machine
+    library = b"\x7fELF" + bytes(14) + ELF_MACHINE[architecture].to_bytes(2, "little") + bytes(44)
+    plain = make_wheel(folder, name, "1.0")
+    with (
+        zipfile.ZipFile(plain) as old,
+        zipfile.ZipFile(folder / f"{name}-1.0-py3-none-manylinux_2_17_{machine}.whl", "w") as new,
+    ):
+        for item in old.namelist():
+            text = old.read(item).decode().replace("py3-none-any", f"py3-none-manylinux_2_17_{machine}")
+            text += f"{name}.so,,\n" if item.endswith("RECORD") else ""
+            new.writestr(item, text if not item.endswith("RECORD") else _unhashed(text))
+        new.writestr(f"{name}.so", library)
+    plain.unlink()
+
+
+def _unhashed(record: str) -> str:
+    return "".join(f"{line.partition(',')[0]},,\n" for line in record.splitlines())
+
+
+@pytest.fixture(scope="module")
+def warm(base: Path, tmp_path_factory) -> Path:
+    """A home that knows the base image: reading it takes longer than all that a test does."""
+    home = tmp_path_factory.mktemp("warm")
+    found = open_base(f"oci:{base}:py", HERE, {}, Layout(home / "oci"))
+    assert found.interpreter.version
+    assert weigh_layer(found.layout, found.layers[0]) > 0
+    return home
+
+
 @pytest.fixture
-def environ(base: Path, tmp_path: Path) -> dict[str, str]:
+def environ(base: Path, warm: Path, tmp_path: Path) -> dict[str, str]:
     wheels = tmp_path / "wheels"
     wheels.mkdir()
     make_wheel(wheels, "arrays", "1.0")
     make_wheel(wheels, "forest", "1.0", "arrays")
+    shutil.copytree(warm, tmp_path / "home", copy_function=os.link)
     uv = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": str(wheels), "UV_CACHE_DIR": str(tmp_path / "uv"), "UV_NO_CONFIG": "1"}
     own = {"HOME": str(tmp_path), "MODELYARD_HOME": str(tmp_path / "home"), "MODELYARD_BASE_IMAGE": f"oci:{base}:py"}
     return {"PATH": os.environ["PATH"], **own, **uv}
@@ -107,6 +156,13 @@ def read_files(engine: OciEngine, tag: str) -> dict[str, tarfile.TarInfo]:
         with tarfile.open(engine.layout.path(layer["digest"])) as archive:
             found |= {member.name: member for member in archive}
     return found
+
+
+def read_libraries(engine: OciEngine, layer: dict[str, str]) -> list[bytes]:
+    """The libraries of a layer of packages."""
+    with tarfile.open(engine.layout.path(layer["digest"])) as archive:
+        found = [member for member in archive if member.name.endswith("native.so")]
+        return [archive.extractfile(member).read() for member in found]  # type: ignore[union-attr]
 
 
 class TestBuilding:
@@ -274,21 +330,64 @@ class TestStore:
 
 
 class TestPlatforms:
-    HERE = TargetPlatform(architecture=ARCHITECTURE)
-
     def test_platform_that_the_base_has_not_got_lists_those_it_has(self, stage, environ, base):
         engine = open_engine("oci", {**environ, "MODELYARD_BASE_IMAGE": f"oci:{base}:both"})
         other = TargetPlatform(architecture="s390x")
         with pytest.raises(EngineError, match=r"has no image for linux/s390x") as error:
-            build_for(
-                Destination(platforms=(self.HERE, other)), stage(), Limits(), tag="o", engine=engine, reporter=Quiet()
-            )
+            build_for(Destination(platforms=(HERE, other)), stage(), Limits(), tag="o", engine=engine, reporter=Quiet())
         assert f"linux/{ARCHITECTURE}" in error.value.hint
         assert all(image.tags == () for image in engine.images())
 
+    def test_index_has_for_each_platform_the_wheels_of_that_one(self, stage, environ, base, tmp_path):
+        for architecture in (ARCHITECTURE, OTHER):
+            make_native_wheel(tmp_path / "wheels", "native", architecture)
+        engine = open_engine("oci", {**environ, "MODELYARD_BASE_IMAGE": f"oci:{base}:both"})
+        destination = Destination(platforms=(HERE, TargetPlatform(architecture=OTHER)))
+        context = stage("import native\n" + SOURCE, requirements="forest\nnative")
+        image = build_for(destination, context, Limits(), tag="two", engine=engine, reporter=Quiet())
+        assert [each.id for each in engine.images()] == [image.id]
+        index = engine.layout.read_manifest(engine.layout.find("two:latest")).document
+        assert [each["platform"]["architecture"] for each in index["manifests"]] == [ARCHITECTURE, OTHER]
+        layers = [engine.layout.read_manifest(each).document["layers"] for each in index["manifests"]]
+        for architecture, own in zip((ARCHITECTURE, OTHER), layers, strict=True):
+            (library,) = [content for layer in own for content in read_libraries(engine, layer)]
+            assert int.from_bytes(library[18:20], "little") == ELF_MACHINE[architecture]
+        again = build_for(destination, context, Limits(), tag="two", engine=engine, reporter=Quiet())
+        assert (again.reused, again.id) == (True, image.id)
+        assert engine.prune().images == ()
+        assert engine.layout.verify() == []
+        engine.remove("two")
+        assert engine.images() == ()
+
+    def test_requirement_without_a_wheel_for_one_platform_is_an_error_and_nothing_is_tagged(
+        self, stage, environ, base, tmp_path
+    ):
+        make_native_wheel(tmp_path / "wheels", "native", ARCHITECTURE)
+        engine = open_engine("oci", {**environ, "MODELYARD_BASE_IMAGE": f"oci:{base}:both"})
+        destination = Destination(platforms=(HERE, TargetPlatform(architecture=OTHER)))
+        with pytest.raises(BuildError, match=rf"(?s)for linux/{OTHER} .*requirements_train.txt:2: native") as error:
+            build_for(
+                *(destination, stage(requirements="forest\nnative"), Limits()),
+                tag="two",
+                engine=engine,
+                reporter=Quiet(),
+            )
+        assert "leave the platform out" in error.value.hint
+        assert [image.tags for image in engine.images()] in ([], [()])
+
+    def test_each_platform_has_a_lock_of_its_own(self, stage, environ, base, make_workspace):
+        engine = open_engine("oci", {**environ, "MODELYARD_BASE_IMAGE": f"oci:{base}:both"})
+        context = stage()
+        other = engine.on(TargetPlatform(architecture=OTHER))
+        (lock,) = find_locks(context, other.target(context))
+        assert lock.path.name == f"requirements_train.linux-{OTHER}.lock"
+        assert TargetPlatform(architecture=OTHER).machine in lock.platform
+        (plain,) = find_locks(context, engine.target(context))
+        assert plain.path.name == "requirements_train.lock"
+
     def test_one_platform_is_an_image_and_no_index(self, engine, stage, tmp_path):
         place = Place(kind="oci", path=tmp_path / "out")
-        destination = Destination(platforms=(self.HERE,), place=place)
+        destination = Destination(platforms=(HERE,), place=place)
         image = build_for(destination, stage(), Limits(), tag="one", engine=engine, reporter=Quiet())
         assert image.tags == ("one:latest",)
         assert Layout(tmp_path / "out").verify() == []

@@ -83,14 +83,16 @@ class OciBuilder:
     ) -> tuple[Descriptor, Stacked]:
         on_output(f"---> platform {builder.name}: lay it on {base.reference} for {self.platform}")
         with self._explaining(context, base), scratch_folder(self.home.layers) as folder:
+            plan = plan_platform(builder)
             change = write_platform(
-                plan_platform(builder),
+                plan,
                 base.id,
                 {name: found for name in (PASSWD, SHADOW) if (found := _old_file(base, name))},
                 base.interpreter,
                 folder,
                 environ=self.environ,
-                network=read_network_profile(self.environ).variables,
+                # pip takes a second to tell its settings
+                network=read_network_profile(self.environ).variables if plan.has_gateway else {},
                 on_output=on_output,
             )
             return stack(self.images.layout, stand_on(base), change)
