@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelyard.engines.docker.client import Client, is_missing
+from modelyard.engines.docker.images import parse_time
 from modelyard.errors import EngineError
 from modelyard.images.builder import BUILDER_LABEL, ROLE_LABEL
 
@@ -22,7 +23,7 @@ class BuilderImage:
     family: str
     role: str
     key: str
-    created: int
+    created: float
     layers: Sequence[str]
 
 
@@ -82,17 +83,29 @@ def _describe(client: Client, item: Mapping[str, Any]) -> BuilderImage:
         family=next((tag.rpartition("-")[0] for tag in _tags(item)), ""),
         role=item["Labels"][ROLE_LABEL],
         key=item["Labels"][BUILDER_LABEL],
-        created=item["Created"],
+        created=_last_made(client, item),
         layers=_layers(client, item),
     )
 
 
+def _last_made(client: Client, item: Mapping[str, Any]) -> float:
+    """When an image got its tag: a platform that was laid says of itself that it was made in 1970."""
+    found = _inspect(client, item)
+    return parse_time((found.get("Metadata") or {}).get("LastTagTime"), found.get("Created")).timestamp()
+
+
 def _layers(client: Client, item: Mapping[str, Any]) -> Sequence[str]:
     """The layers of an image; none of one that another process has removed meanwhile."""
+    return tuple((_inspect(client, item).get("RootFS") or {}).get("Layers") or ())
+
+
+def _inspect(client: Client, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the engine tells of an image; nothing of one that another process has removed meanwhile."""
     try:
         with client.talking(f"look at {item['Id'][7:19]}"):
-            return tuple(client.asks.inspect_image(item["Id"])["RootFS"].get("Layers") or ())
+            found: Mapping[str, Any] = client.asks.inspect_image(item["Id"])
+            return found
     except EngineError as error:
         if is_missing(error):
-            return ()
+            return {}
         raise

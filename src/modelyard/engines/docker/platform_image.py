@@ -35,6 +35,7 @@ def _lay(client: Client, plan: BuilderPlan, base: str, profile: ContainerProfile
     platform = plan_platform(plan)
     home = Home.from_environ(client.environ)
     interpreter = find_interpreter(client, base)
+    on_output(f"---> builder image {plan.tag('platform')}: build it of builders/{plan.name}/Dockerfile")
     with open_workshop(client, base, start=False) as workshop:
         files = {name: found for name in (PASSWD, SHADOW) if (found := _read_old(workshop, name))}
     with explaining_disk_errors(), scratch_folder(home.layers) as folder:
