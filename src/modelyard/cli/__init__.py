@@ -23,6 +23,7 @@ COMMANDS = {
     "tune": ("tune", "Search the parameters of a step of a flow."),
     "runs": ("runs", "Look at the runs of a flow."),
     "history": ("history", "Show, draw and export what trainings in the background went through."),
+    "kubeml": ("kubeml", "Take the commands of the original kubeml, with its flags."),
     "job": ("job", "Look at trainings in the background, stop and resume them."),
     "generate": ("models", "Write all/, the one daemon of many models."),
     "lock": ("lock", "Pin what requirements come to, with hashes."),

@@ -32,12 +32,15 @@ def create_command(settings: Settings, /, name: str, project: str | None, **file
     Files are .npy, .npz, IDX, or .pkl of arrays, each also as .gz, here or at s3://BUCKET/KEY; of an .npz with several
     arrays, FILE.npz:NAME is one.
     """
+    create_in(settings, _data_folder(settings, project), name, files)
+
+
+def create_in(settings: Settings, folder: Path, name: str, files: dict[str, str]) -> None:
+    """Make a data set in a project's data/; `files` are the four options."""
     from modelyard.commands.datasets import DataSetRequest, create_dataset
 
     sources = {f"{part}-{kind}": files[f"{part}{kind}"] for part in ("train", "test") for kind in ("data", "labels")}
-    request = DataSetRequest(
-        name=name, folder=_data_folder(settings, project), sources=sources, start=settings.directory
-    )
+    request = DataSetRequest(name=name, folder=folder, sources=sources, start=settings.directory)
     click.echo(create_dataset(request, Console(verbose=settings.verbose)).path)
 
 
@@ -47,9 +50,14 @@ def create_command(settings: Settings, /, name: str, project: str | None, **file
 @pass_settings
 def list_command(settings: Settings, project: str | None, as_json: bool) -> None:
     """List the data sets of a project."""
+    list_in(_data_folder(settings, project), as_json=as_json)
+
+
+def list_in(folder: Path, *, as_json: bool) -> None:
+    """List the data sets of a project's data/."""
     from modelyard.datasets.library import describe, find_datasets
 
-    found = find_datasets(_data_folder(settings, project))
+    found = find_datasets(folder)
     if as_json:
         print_json(describe(found))
         return
@@ -72,9 +80,14 @@ def list_command(settings: Settings, project: str | None, as_json: bool) -> None
 @pass_settings
 def delete_command(settings: Settings, name: str, project: str | None) -> None:
     """Delete a data set."""
+    delete_in(_data_folder(settings, project), name)
+
+
+def delete_in(folder: Path, name: str) -> None:
+    """Delete one of a project's data/."""
     from modelyard.datasets.library import remove_dataset
 
-    click.echo(remove_dataset(_data_folder(settings, project), name))
+    click.echo(remove_dataset(folder, name))
 
 
 def _data_folder(settings: Settings, project: str | None) -> Path:

@@ -74,6 +74,7 @@ COMMANDS = {
     "lock": ["lock", "projects/flowers/iris", "--check"],
     "train": ["train", "projects/flowers/iris", "--dry-run"],
     "job": ["job", "list"],
+    "kubeml": ["kubeml", "task", "list"],
     "history": ["history", "list"],
     "dataset": ["dataset", "list"],
     "serve": ["serve", "projects/flowers/iris", "--dry-run"],
