@@ -110,22 +110,32 @@ def tending(job: "Job", environ: Mapping[str, str]) -> Iterator[None]:
 
 
 def _tend(job: "Job", environ: Mapping[str, str], is_over: threading.Event) -> None:
+    told = 0
+    while not is_over.wait(_POLL):
+        size = job.events.stat().st_size if job.events.exists() else 0
+        if size != told:
+            told = size
+            write_gauges(job)
+        if job.stop_file.exists() and _stop(job, environ):
+            return
+
+
+def _stop(job: "Job", environ: Mapping[str, str]) -> bool:
+    """Stop the container of a job; tell whether that is done, also where it had ended by itself."""
     from modelyard.engines import open_engine
     from modelyard.engines.parts import require_runner
     from modelyard.errors import EngineError
 
-    told = 0
-    while not is_over.wait(_POLL):
-        size = job.events.stat().st_size
-        if size != told:
-            told = size
-            write_gauges(job)
-        if job.stop_file.exists():
-            # An engine of its own: the other one reads the log in another thread.
-            runner = require_runner(open_engine(job.engine, {**environ, **job.variables}))
-            with suppress(EngineError):  # it may have ended by itself
-                runner.stop(job.container, grace=read_grace(job))
-            return
+    try:
+        # An engine of its own: the other one reads the log in another thread.
+        runner = require_runner(open_engine(job.engine, {**environ, **job.variables}))
+        container = find_container(runner, job)
+        if container is not None and container.status == "running":
+            runner.stop(job.container, grace=read_grace(job))
+    except EngineError as error:
+        print(f"it could not be stopped yet: {error.message}", file=sys.stderr, flush=True)
+        return False
+    return True
 
 
 def write_gauges(job: "Job") -> None:

@@ -17,6 +17,7 @@ GRACE = 120.0
 _POLL = 0.1
 _START_TIME = 60.0
 _TAKEOVER_TIME = 15.0
+_AGAIN = 5.0
 
 
 def look_at(job: Job, environ: Mapping[str, str]) -> Job:
@@ -27,6 +28,8 @@ def look_at(job: Job, environ: Mapping[str, str]) -> Job:
         current = read_job(job.folder) or job
         if descriptor is None or current.has_ended:
             return current
+        if _failed_just_now(current):
+            return _as_unknown(current)
         _spawn(current, descriptor, environ)
     before = current.watcher
     current = _wait_for(
@@ -37,8 +40,20 @@ def look_at(job: Job, environ: Mapping[str, str]) -> Job:
     if current.has_ended or shelf.is_attended(current.folder):
         return current
     current = read_job(current.folder) or current
-    reason = f"nobody can attend to it: read {current.folder / WATCH_LOG}"
-    return current if current.has_ended else replace(current, state="unknown", reason=reason)
+    return current if current.has_ended else _as_unknown(current)
+
+
+def _as_unknown(job: Job) -> Job:
+    return replace(job, state="unknown", reason=f"nobody can attend to it: read {job.folder / WATCH_LOG}")
+
+
+def _failed_just_now(job: Job) -> bool:
+    """Tell whether somebody tried a moment ago and could not: who asks all the time has it tried less often."""
+    try:
+        about = (job.folder / WATCH_LOG).stat()
+    except FileNotFoundError:
+        return False
+    return about.st_size > 0 and time.time() - about.st_mtime < _AGAIN
 
 
 def resume_job(job: Job, environ: Mapping[str, str]) -> Job:
@@ -82,7 +97,7 @@ def follow_log(job: Job, environ: Mapping[str, str]) -> Iterator[str]:
     """The lines of a job's log as they come, until it ends."""
     offset, pending = 0, b""
     while True:
-        has_ended = look_at(read_job(job.folder) or job, environ).has_ended  # asked first: no line is missed
+        job = look_at(read_job(job.folder) or job, environ)  # asked first: no line is missed
         if job.log.exists():
             with job.log.open("rb") as log:
                 log.seek(offset)
@@ -90,8 +105,10 @@ def follow_log(job: Job, environ: Mapping[str, str]) -> Iterator[str]:
             offset += len(new)
             *lines, pending = (pending + new).split(b"\n")
             yield from (line.decode(errors="replace") for line in lines)
-        if has_ended:
+        if job.has_ended:
             break
+        if job.state == "unknown":
+            raise EngineError(f"job {job.id}: {job.reason}")
         time.sleep(_POLL)
     if pending:
         yield pending.decode(errors="replace")
