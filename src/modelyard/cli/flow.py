@@ -208,6 +208,26 @@ def github_command(settings: Settings, /, project: str, schedule: str | None) ->
     click.echo(export_github(flow, settings.workspace.root, schedule=schedule), nl=False)
 
 
+@export_command.command("kfp")
+@project_argument
+@set_option
+@click.option(
+    "--image", "images", multiple=True, metavar="MODEL=REF", help="HOST/NAME@sha256:...; `command=` for these."
+)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False), help="The pipeline: flow.yaml of kfp.")
+@pass_settings
+def kfp_command(
+    settings: Settings, /, project: str, sets: tuple[str, ...], images: tuple[str, ...], output: str
+) -> None:
+    """Compile a pipeline of Kubeflow Pipelines, by its own compiler."""
+    from modelyard.commands.flow_kfp import export_kfp
+    from modelyard.commands.flow_request import prepare
+
+    prepared = prepare(RunOptions(project=project, sets=sets).ask(settings))
+    count = export_kfp(prepared, dict(parse_image(text) for text in images), settings.path(output))
+    click.echo(f"wrote {output}: {count} components")
+
+
 def run_request(settings: Settings, request: "FlowRequest", engine: str | None, *, as_json: bool) -> None:
     """Run a flow and print its record."""
     from modelyard.commands.flowing import run_flow
@@ -216,6 +236,9 @@ def run_request(settings: Settings, request: "FlowRequest", engine: str | None, 
     run = run_flow(request, opened, Console(verbose=settings.verbose))
     if as_json:
         print_json(run)
+        return
+    if all(step["state"] == "reused" for step in run["steps"].values()):
+        click.echo(f"run {run['id']}: nothing has changed, {len(run['steps'])} steps reused")
         return
     rows = [[name, step["state"], _seconds(step), _metrics(step)] for name, step in run["steps"].items()]
     print_table(["step", "", "took", "metrics"], rows, title=f"run {run['id']}")
@@ -227,3 +250,13 @@ def _seconds(step: dict[str, Any]) -> str:
 
 def _metrics(step: dict[str, Any]) -> str:
     return "  ".join(f"{name} {value:.4g}" for name, value in step["metrics"].items() if value is not None)
+
+
+def parse_image(text: str) -> tuple[str, str]:
+    """A name and the image that stands for it."""
+    from modelyard.errors import InputError
+
+    name, equals, image = text.partition("=")
+    if not (name and equals and image):
+        raise InputError(f"--image {text}: it is none of the form MODEL=REF", hint="--image net=HOST/NAME@sha256:...")
+    return name, image

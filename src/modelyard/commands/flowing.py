@@ -8,9 +8,7 @@ from typing import Any
 from modelyard import __version__
 from modelyard.commands.building import BuildRequest, build_image
 from modelyard.commands.flow_request import FlowRequest, Prepared, prepare, read_git
-from modelyard.commands.flow_steps import StepContext, run_step
-from modelyard.commands.flow_stopping import Stopped, stop_left
-from modelyard.commands.flow_work import Worker, end_left_commands
+from modelyard.commands.flow_stopping import Stopped, Stopper, stop_left
 from modelyard.commands.reporter import Reporter
 from modelyard.engines.parts import require_builder, require_runner
 from modelyard.engines.protocols import ContainerRunner, Engine
@@ -94,6 +92,8 @@ def recover(records: Records, runner: ContainerRunner | None) -> None:
         run = records.read_run(id)
         if run["state"] != "running" and not (records.root / id / WORK).exists():
             continue
+        from modelyard.commands.flow_work import end_left_commands  # most runs were not killed
+
         end_left_commands(records.root / id / WORK)
         if runner is not None:
             stop_left(runner, id)
@@ -119,21 +119,21 @@ class FlowRun:
     def run(self) -> None:
         """Run to the end, or stop everything where something interrupts it."""
         records = self.prepared.records
-        worker = Worker(self.runner, records.artifacts)
+        stopper = Stopper()
         records.keep_sources(self.prepared.sources.texts)
         waiting = dict(self.prepared.flow.steps)
         with ThreadPoolExecutor(self.request.most_jobs, thread_name_prefix="step") as pool:
             try:
                 while waiting or self._running:
-                    self._start_ready(waiting, pool, worker)
+                    self._start_ready(waiting, pool, stopper)
                     done, _ = wait(self._running, timeout=_GLANCE, return_when=FIRST_COMPLETED)
                     for future in done:
                         self._end(self._running.pop(future), future, waiting)
             except BaseException:
-                worker.stopper.stop_all()
+                stopper.stop_all()
                 raise
 
-    def _start_ready(self, waiting: dict[str, Step], pool: ThreadPoolExecutor, worker: Worker) -> None:
+    def _start_ready(self, waiting: dict[str, Step], pool: ThreadPoolExecutor, stopper: Stopper) -> None:
         is_new = True
         while is_new:  # a step that is reused makes others ready
             is_new = False
@@ -149,7 +149,7 @@ class FlowRun:
                 continue
             for decision in todo[: self.request.most_jobs - len(self._running)]:
                 del waiting[decision.step.name]
-                self._start(decision, pool, worker, shared_by=len(todo) + len(self._running))
+                self._start(decision, pool, stopper, shared_by=len(todo) + len(self._running))
 
     def _reuse(self, decision: Decision) -> None:
         step, result = decision.step, decision.result or {}
@@ -170,7 +170,10 @@ class FlowRun:
         self.reporter.note(f"{step.name}: nothing has changed, reused")
         self._finish(step, result)
 
-    def _start(self, decision: Decision, pool: ThreadPoolExecutor, worker: Worker, *, shared_by: int) -> None:
+    def _start(self, decision: Decision, pool: ThreadPoolExecutor, stopper: Stopper, *, shared_by: int) -> None:
+        from modelyard.commands.flow_steps import StepContext, run_step  # of most runs nothing is run
+        from modelyard.commands.flow_work import Worker
+
         step = decision.step
         assert decision.basis is not None
         self.reporter.note(f"{step.name}: runs, as {'; '.join(decision.why)}")
@@ -189,7 +192,7 @@ class FlowRun:
             basis=decision.basis,
             prepared=self.prepared,
             record=self.record,
-            worker=worker,
+            worker=Worker(self.runner, self.prepared.records.artifacts, stopper),
             image=self._build(step),
             environ=self.request.environ,
             side_by_side=min(shared_by, self.request.most_jobs),
