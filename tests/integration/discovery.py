@@ -1,14 +1,14 @@
 """Enough of an API server for `kubectl create --dry-run=client`: it says which kinds there are, and nothing else."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
 
-_GROUPS = {
-    "": {"v1": ["ConfigMap", "Service", "Secret"]},
+GROUPS = {
+    "": {"v1": ["ConfigMap", "Service", "Secret", "Pod", "Namespace"]},
     "apps": {"v1": ["Deployment"]},
     "batch": {"v1": ["Job", "CronJob"]},
     "policy": {"v1": ["PodDisruptionBudget"]},
@@ -24,26 +24,35 @@ _GROUPS = {
 }
 
 
-def _plural(kind: str) -> str:
+def plural(kind: str) -> str:
+    """What a kind is called in a path."""
     name = kind.lower()
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}es" if name.endswith("s") else f"{name}s"
 
 
-def _resources(group: str, version: str) -> dict[str, Any]:
+def describe_resources(group: str, version: str) -> dict[str, Any]:
     verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
-    kinds = _GROUPS[group][version]
+    kinds = GROUPS[group][version]
     return {
         "kind": "APIResourceList",
         "apiVersion": "v1",
         "groupVersion": f"{group}/{version}".lstrip("/"),
         "resources": [
-            {"name": _plural(kind), "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": verbs}
+            {
+                "name": plural(kind),
+                "singularName": kind.lower(),
+                "namespaced": kind != "Namespace",
+                "kind": kind,
+                "verbs": verbs,
+            }
             for kind in kinds
         ],
     }
 
 
-def _groups() -> dict[str, Any]:
+def describe_groups(without: Collection[str] = ()) -> dict[str, Any]:
+    """The groups that there are."""
+
     def version(group: str, name: str) -> dict[str, str]:
         return {"groupVersion": f"{group}/{name}", "version": name}
 
@@ -56,8 +65,8 @@ def _groups() -> dict[str, Any]:
                 "versions": [version(group, name) for name in versions],
                 "preferredVersion": version(group, next(iter(versions))),
             }
-            for group, versions in _GROUPS.items()
-            if group
+            for group, versions in GROUPS.items()
+            if group and group not in without
         ],
     }
 
@@ -71,11 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
             case ["api"]:
                 answer = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
             case ["apis"]:
-                answer = _groups()
+                answer = describe_groups()
             case ["api", version]:
-                answer = _resources("", version)
-            case ["apis", group, version] if version in _GROUPS.get(group, {}):
-                answer = _resources(group, version)
+                answer = describe_resources("", version)
+            case ["apis", group, version] if version in GROUPS.get(group, {}):
+                answer = describe_resources(group, version)
             case _:
                 answer = None
         body = json.dumps(answer or {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 404}).encode()

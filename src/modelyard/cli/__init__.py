@@ -48,6 +48,8 @@ COMMANDS = {
     "logs": ("containers", "Show a container's log."),
     "stop": ("containers", "Stop containers."),
     "dataset": ("dataset", "Make, list and delete data sets of arrays, as KubeDataset opens them."),
+    "deploy": ("deploy", "Build, push, apply to a cluster, and wait until it is ready."),
+    "undeploy": ("deploy", "Delete what deploy made."),
     "seldon": ("seldon", "Write a model class for Seldon, and its deployment."),
     "k8s": ("seldon", "Print secrets for a cluster."),
     "manifests": ("manifests", "Write Kubernetes objects, validated strictly."),

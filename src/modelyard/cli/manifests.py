@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from modelyard.manifests.documents import Manifest
 
 Command = Callable[..., Any]
-_KINDS = ("deployment", "kserve", "seldon", "job", "indexed-job", "pytorchjob", "trainjob", "cronjob")
+KINDS = ("deployment", "kserve", "seldon", "job", "indexed-job", "pytorchjob", "trainjob", "cronjob")
 _NUMBER = click.IntRange(min=1)
 
 # In groups, as --help shows them: what runs, its files, how it is reached, scaled and watched; training.
@@ -60,7 +60,7 @@ def render_options(command: Command) -> Command:
 
 @click.command("manifests")
 @click.argument("directories", nargs=-1, type=click.Path())
-@click.option("--kind", type=click.Choice(_KINDS), default="deployment", show_default=True, help="What to render.")
+@click.option("--kind", type=click.Choice(KINDS), default="deployment", show_default=True, help="What to render.")
 @render_options
 @variables_option
 @click.option(
@@ -90,7 +90,7 @@ def manifests_command(settings: Settings, /, **options: Any) -> None:
     if options["kustomize"] and options["output"] is None:
         raise click.UsageError("--kustomize writes several files: name a folder with -o")
     version = choose_version(options["kubernetes"])
-    request = _ask(settings, options)
+    request = ask(settings, options)
     if options["measure"] is not None:
         _measure(request, options["measure"])
     from modelyard.commands.manifests import render
@@ -103,7 +103,7 @@ def manifests_command(settings: Settings, /, **options: Any) -> None:
     _write(settings, rendered.manifests, options)
 
 
-def _ask(settings: Settings, options: dict[str, Any]) -> "ManifestRequest":
+def ask(settings: Settings, options: dict[str, Any]) -> "ManifestRequest":
     """What the command asks for."""
     from modelyard.cli.models import parse_payload
     from modelyard.commands.manifests import ManifestRequest
