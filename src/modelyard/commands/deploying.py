@@ -67,7 +67,7 @@ def undeploy(kubectl: Kubectl, *, name: str) -> list[Change]:
     if not known:
         raise EngineError(
             f"nothing called {name} was deployed in the namespace {kubectl.current_namespace()}",
-            hint="--namespace, --context; kubectl get configmaps -l app.kubernetes.io/managed-by=modelyard lists what was",
+            hint="kubectl get configmaps -l app.kubernetes.io/managed-by=modelyard lists what was; --namespace",
         )
     gone = _delete(kubectl, known)
     kubectl.delete([_inventory(name, kubectl.current_namespace(), [])])
