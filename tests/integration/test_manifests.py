@@ -15,6 +15,7 @@ pytest.importorskip("kubernetes_validate", reason="not installed here: pip insta
 
 import yaml
 
+from modelyard.codegen.seldon_package import write_package
 from modelyard.commands.manifests import ManifestRequest, measured_path, render
 from modelyard.commands.measuring import measure_daemon
 from modelyard.commands.pinning import ImageChoice
@@ -317,3 +318,29 @@ def test_kubectl_understands_what_was_meant(workspace, kubectl, tmp_path, option
         if one["metadata"].get("namespace") == "default":
             del one["metadata"]["namespace"]
     assert understood == meant
+
+
+def test_the_seldon_package_serves_a_picture_as_it_stands(start, tmp_path):
+    """What `seldon init-package` writes, with one line of a model, as its image would have it."""
+    pytest.importorskip("numpy", reason="not installed here: pip install 'modelyard[dev]'")
+    for _ in write_package(tmp_path):
+        pass
+    files = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    files["preprocessing.py"] = (
+        "import numpy as np\n\n\ndef prepare(X):\n    return np.frombuffer(X, dtype=np.uint8)[None, :4] / 255\n"
+    )
+    (route,) = files.pop(".s2i/environment").splitlines()
+    daemon = start(files, ROUTES=route.removeprefix("ROUTES=")).wait_ready()
+    edge = "edge"
+    picture = bytes([0, 51, 102, 255, 9])
+    body = (
+        f'--{edge}\r\nContent-Disposition: form-data; name="binData"; filename="a.jpg"\r\n\r\n'.encode()
+        + picture
+        + f"\r\n--{edge}--\r\n".encode()
+    )
+    for path in ("/predict", "/api/v1.0/predictions"):
+        status, answer = daemon.request("POST", path, body, **{"Content-Type": f"multipart/form-data; boundary={edge}"})
+        assert status == 200, answer
+        assert answer["data"]["tensor"] == {"shape": [1, 4], "values": [0.0, 0.2, 0.4, 1.0]}
+    feedback = b'{"request": {"data": {"ndarray": [[1]]}}, "reward": 1}'
+    assert daemon.request("POST", "/send-feedback", feedback)[0] == 200
