@@ -27,7 +27,7 @@ from modelyard.manifests.training import (
     make_train_job,
 )
 from modelyard.manifests.workload import Serving, Training, choose_resources, parse_models
-from modelyard.probe.methods import find_unit_type
+from modelyard.probe.methods import find_unit_type, imports_kubeml
 from modelyard.runtime.daemon.settings import load_settings
 from modelyard.workspace import ENVIRONMENT_FILE, CombinedDirectory, Kind, ModelDirectory, Workspace
 
@@ -309,6 +309,7 @@ def _train(request: ManifestRequest, subject: Subject, name: str, images: Mappin
         data_claim=_claim(request.data),
         models_claim=models.reference,
         workers=request.workers,
+        is_launched=imports_kubeml(subject),
         schedule=request.schedule,
         runtime=request.runtime,
         fs_group=request.fs_group,

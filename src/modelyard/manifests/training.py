@@ -1,12 +1,20 @@
 """A training as a Job, and as what several pods of one training need."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from modelyard.manifests.documents import Manifest
-from modelyard.manifests.pods import training_pod, training_variables
+from modelyard.manifests.pods import training_pod
 from modelyard.manifests.workload import Training
 
 _RENDEZVOUS = 29500
+# torchrun takes its options from PET_ variables, which the Indexed Job here and Kubeflow's operators set alike.
+_LAUNCHED = ("/opt/modelyard/environments/default/bin/python", "-m", "torch.distributed.run", "-m", "kubeml")
+_LAUNCHERS_VARIABLES = {
+    "PYTHONPATH": "/model:/opt/modelyard/lib",
+    "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1",
+    "USER": "modelyard",
+}
 _KEPT = 24 * 60 * 60
 """Seconds that an ended Job stays, with its log."""
 _INDEX = "metadata.annotations['batch.kubernetes.io/job-completion-index']"
@@ -49,7 +57,7 @@ def make_cron_job(training: Training) -> list[Manifest]:
 def make_indexed_job(training: Training) -> list[Manifest]:
     """Several pods that find the first one by its name, with no operator: torchrun's variables, and env://'s."""
     first = f"{training.name}-0.{training.name}"
-    spec = training_pod(training, extra=_rendezvous(training.workers, first))
+    spec = _worker_pod(training, extra=_rendezvous(training.workers, first))
     spec["subdomain"] = training.name
     spec["containers"][0]["ports"] = [{"name": "rendezvous", "containerPort": _RENDEZVOUS, "protocol": "TCP"}]
     many = {"completions": training.workers, "parallelism": training.workers, "completionMode": "Indexed"}
@@ -81,7 +89,7 @@ def make_pytorch_job(training: Training) -> list[Manifest]:
     """A PyTorchJob of Kubeflow's training operator 1: the operator sets the variables."""
 
     def replicas(count: int) -> dict[str, Any]:
-        pod = training_pod(training, container="pytorch")
+        pod = _worker_pod(training, container="pytorch")
         template = {"metadata": {"labels": training.labels}, "spec": pod}
         return {"replicas": count, "restartPolicy": "OnFailure", "template": template}
 
@@ -101,7 +109,7 @@ def make_pytorch_job(training: Training) -> list[Manifest]:
 
 def make_train_job(training: Training) -> list[Manifest]:
     """A TrainJob of Kubeflow Trainer 2: the named runtime has the pods, this says what is other in them."""
-    pod = training_pod(training)
+    pod = _worker_pod(training)
     container = pod["containers"][0]
     overridden = {
         "volumes": pod["volumes"],
@@ -118,8 +126,8 @@ def make_train_job(training: Training) -> list[Manifest]:
                 "runtimeRef": {"name": training.runtime},
                 "trainer": {
                     "image": training.image,
-                    "command": ["/usr/libexec/s2i/run"],
-                    "env": training_variables(training),
+                    "command": container.get("command", ["/usr/libexec/s2i/run"]),
+                    "env": container["env"],
                     "numNodes": training.workers,
                     "resourcesPerNode": container["resources"],
                 },
@@ -127,6 +135,18 @@ def make_train_job(training: Training) -> list[Manifest]:
             },
         }
     ]
+
+
+def _worker_pod(
+    training: Training, *, container: str = "train", extra: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """A pod of several, in which torchrun starts the worker where that is asked for."""
+    if not training.is_launched:
+        return training_pod(training, container=container, extra=extra)
+    own = [{"name": name, "value": value} for name, value in _LAUNCHERS_VARIABLES.items()]
+    pod = training_pod(training, container=container, extra=[*own, *extra])
+    pod["containers"][0]["command"] = list(_LAUNCHED)
+    return pod
 
 
 def _job_spec(training: Training, pod: dict[str, Any]) -> dict[str, Any]:

@@ -153,6 +153,8 @@ class Training(Workload):
     data_claim: str | None = None
     models_claim: str
     workers: int = 1
+    is_launched: bool = False
+    """Whether torchrun starts each pod's worker, as kubeml asks for; else the train function is called in each."""
     schedule: str | None = None
     runtime: str = "torch-distributed"
     """The TrainJob's (Cluster)TrainingRuntime."""

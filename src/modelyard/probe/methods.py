@@ -1,4 +1,4 @@
-"""What a Seldon style class does in a graph, by the methods that it defines; it is read, never imported."""
+"""What a model's code says of how it is to be run in a cluster; it is read, never imported."""
 
 import ast
 from typing import Literal
@@ -32,3 +32,23 @@ def find_unit_type(
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     }
     return next((type_ for method, type_ in _TYPES if method in methods), "MODEL")
+
+
+def imports_kubeml(model: ModelDirectory) -> bool:
+    """Whether the train module is one of kubeml's, whose workers torchrun starts."""
+    module, _ = model.train_entry
+    path = find_module(model.path, module.rpartition(".")[2])
+    if path is None:
+        return False
+    named = {
+        name
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        for name in (
+            [one.name for one in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    return any(name.partition(".")[0] == "kubeml" for name in named)

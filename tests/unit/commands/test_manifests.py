@@ -158,6 +158,24 @@ def test_a_training_gets_its_payload_and_its_claims(ask):
     ]
 
 
+def test_workers_of_kubeml_are_started_by_torchrun(ask, workspace):
+    def container(kind, **options):
+        rendered = render(ask(kind=kind, models="pvc:a", data="pvc:b", **options), {})
+        return find(rendered, "Job")["spec"]["template"]["spec"]["containers"][0]
+
+    assert "command" not in container("indexed-job", workers=2)
+    write_files(
+        workspace.root, {f"{MODEL}/train.py": "from kubeml import KubeModel\n\ndef train(msg):\n    return {}\n"}
+    )
+    assert "command" not in container("job")
+    launched = container("indexed-job", workers=2)
+    variables = {one["name"]: one.get("value") for one in launched["env"]}
+    assert launched["command"][1:] == ["-m", "torch.distributed.run", "-m", "kubeml"]
+    assert (variables["PET_NNODES"], variables["PET_MASTER_ADDR"]) == ("2", "income-rf-train-0.income-rf-train")
+    (made,) = render(ask(kind="trainjob", models="pvc:a", data="pvc:b", workers=2), {}).manifests
+    assert made["spec"]["trainer"]["command"] == launched["command"]
+
+
 def test_an_all_that_is_not_generated_yet_says_how_to(ask, workspace):
     request = ask("projects/income")
     (workspace.root / "projects/income/all/.s2i/environment").unlink()
