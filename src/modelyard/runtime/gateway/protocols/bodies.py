@@ -16,6 +16,7 @@ from modelyard.runtime.gateway.problems import Problem
 from modelyard.runtime.values import from_json_bytes
 
 FORM = "multipart/form-data"
+TEXT = "text/plain"
 RAW_FIELD = "strData"
 FILE_FIELD = "binData"
 _MAX_NAMES = 1 << 26
@@ -46,7 +47,13 @@ def take_json(request: Request, *, keep: bool = False, others: Sequence[str] = (
 
 
 def take_json_or_form(request: Request, read: Read, *, keep: bool = False, others: Sequence[str] = ()) -> bytes:
-    """The same; the fields and files of a multipart form become a JSON object."""
+    """The same; the fields and files of a multipart form become a JSON object.
+
+    So does a plain text that is a JSON object, list or string by its first character, as clients of Nuclio send it.
+    """
+    if request.mimetype == TEXT and request.get_data().lstrip()[:1] in (b"{", b"[", b'"'):
+        check_coding(request)
+        return request.get_data(cache=keep)
     if request.mimetype != FORM:
         return take_json(request, keep=keep, others=(*others, f"{FORM} (a file as its field {FILE_FIELD})"))
     check_coding(request)

@@ -44,6 +44,18 @@ def test_a_form_may_be_as_large_as_a_body_and_no_larger(serve: Any) -> None:
         assert answer.status_code == status
 
 
+def test_a_plain_text_that_is_json_is_taken_as_json(serve: Any) -> None:
+    client = serve(ECHO, "echo")
+    for body in (b'{"data": [1]}', b" [1, 2]", b'"{\\"data\\": [1]}"'):
+        answer = client.post("/echo", data=body, content_type="text/plain; charset=utf-8")
+        as_json = client.post("/echo", data=body, content_type="application/json")
+        assert (answer.status_code, answer.data) == (200, as_json.data)
+    for body in (b"1", b"a=1", b""):
+        assert client.post("/echo", data=body, content_type="text/plain").status_code == 415
+    packed = client.post("/echo", data=b"{}", content_type="text/plain", headers={"Content-Encoding": "gzip"})
+    assert packed.status_code == 415
+
+
 def test_other_media_types_stay_415(serve: Any) -> None:
     answer = serve(ECHO, "echo").post("/echo", data=PNG, content_type="image/png")
     assert answer.status_code == 415
