@@ -147,6 +147,9 @@ def test_a_step_has_its_log_curves_metrics_and_outputs_to_download(driver, brows
     with urllib.request.urlopen(link.get_attribute("href")) as response:
         assert json.load(response)["counts"] == [[9, 1], [2, 8]]
         assert response.headers["Content-Disposition"] == 'attachment; filename="confusion.json"'
+    assert ["train.epochs", "2"] in [
+        [*pair] for pair in zip(texts(driver, "#config dt"), texts(driver, "#config dd"), strict=True)
+    ]
     choose_step(driver, "train")
     assert find(driver, "#curves svg").size["width"] > 300
     assert "val_accuracy" in find(driver, "#curves svg").text
