@@ -213,19 +213,24 @@ def test_a_narrow_screen_has_no_part_beyond_its_edge(driver, browse, address):
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
+def said(driver: webdriver.Chrome, selector: str) -> str:
+    """What an element says, asked in one step: a page that looks again may replace it meanwhile."""
+    script = "return document.querySelector(arguments[0])?.textContent ?? ''"
+    return str(driver.execute_script(script, selector))
+
+
 def test_a_run_that_goes_on_is_seen_to(driver, browse, address, project):
     browse(address)
     project.write(config_yaml="train: {sleep: 0.7, lr: [0.5, 0.6], epochs: 4}\n")
     command = [sys.executable, "-m", "modelyard", "flow", "run", str(project.path)]
     with subprocess.Popen(command, cwd=project.path, env=project.tiny.environ, stdout=subprocess.DEVNULL) as run:
-        wait_until(lambda: len(texts(driver, "#run option")) == 3)
-        Select(find(driver, "#run")).select_by_index(0)
-        wait_until(lambda: find(driver, "#state").text.startswith("running"))
-        choose_step(driver, "train")
-        wait_until(lambda: "running" in find(driver, "[data-step=train]").text)
-        wait_until(lambda: driver.find_elements(By.CSS_SELECTOR, "#trials tbody tr"))
+        wait_until(lambda: driver.execute_script("return document.querySelectorAll('#run option').length") == 3)
+        driver.execute_script("choose({ run: runs[0].id, step: 'train' })")
+        wait_until(lambda: said(driver, "#state").startswith("running"))
+        wait_until(lambda: "running" in said(driver, "[data-step=train]"))
+        wait_until(lambda: "measured" in said(driver, "#trials h2"))
         assert run.wait(60) == 0
-    wait_until(lambda: find(driver, "#state").text.startswith("succeeded"))
+    wait_until(lambda: said(driver, "#state").startswith("succeeded"))
     (project.path / "config.yaml").unlink()
 
 
