@@ -8,7 +8,7 @@ from pathlib import Path
 from modelyard.engines.oci.address import Address, parse_address
 from modelyard.engines.oci.connection import Connection
 from modelyard.engines.oci.credentials import Credential, find_credential, remove_credential, save_credential
-from modelyard.engines.oci.layout import Layout
+from modelyard.engines.oci.layout import STORE_LOCK, Layout
 from modelyard.engines.oci.places import Place, parse_place, put, take
 from modelyard.engines.oci.registry import Registry
 from modelyard.engines.parts import require_publisher
@@ -75,7 +75,7 @@ def copy_image(
     """Copy an image between registries, layouts and archives; what is there already is not sent again."""
     origin, place = parse_place(source, folder), parse_place(target, folder)
     layout = open_layout(environ)
-    with open_registry(environ, insecure=insecure) as registry:
+    with holding_layout(environ), open_registry(environ, insecure=insecure) as registry:
         top = take(origin, layout, registry, platforms=platforms, on_transfer=on_transfer)
         mounts = [origin.name] if _are_of_one_registry(origin, place) and isinstance(origin, Address) else []
         done = put(layout, top, place, registry, mounts=mounts, on_transfer=on_transfer)
@@ -119,6 +119,13 @@ def default_place(source: str) -> str:
 def open_layout(environ: Mapping[str, str]) -> Layout:
     """The layout below MODELYARD_HOME that images pass through: what was fetched once is there."""
     return Layout(Home.from_environ(environ).root / "oci")
+
+
+@contextmanager
+def holding_layout(environ: Mapping[str, str]) -> Iterator[None]:
+    """Keep `prune` away from the layout of a home while blobs are in it that nothing names yet."""
+    with Home.from_environ(environ).lock(STORE_LOCK, shared=True):
+        yield
 
 
 def _registry_of(host: str) -> Address:

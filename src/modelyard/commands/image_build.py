@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelyard.commands.attesting import attach_statements
-from modelyard.commands.copying import open_layout, open_registry
+from modelyard.commands.copying import holding_layout, open_layout, open_registry
 from modelyard.commands.signing import check_signing, sign_image
 from modelyard.engines.oci.address import parse_address
 from modelyard.engines.oci.dockerfile_build import Order, build_dockerfile
@@ -49,7 +49,7 @@ def build_image(
         raise InputError(f"--output {wrong} is no file or folder", hint="write oci:DIR, or --push for a registry")
     target = parse_address(push) if push else None
     layout = open_layout(environ)
-    with explaining_disk_errors():
+    with explaining_disk_errors(), holding_layout(environ):
         top = build_dockerfile(order, layout, environ, on_output)
         layout.tag(top, name)
     sent = None

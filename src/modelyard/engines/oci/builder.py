@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from modelyard.context.build_context import BuildContext
 from modelyard.engines.oci.bases import Base, open_base
 from modelyard.engines.oci.images import APPLICATION, OciImages
-from modelyard.engines.oci.layout import Descriptor
+from modelyard.engines.oci.layout import STORE_LOCK, Descriptor
 from modelyard.engines.oci.setup import check_setup
 from modelyard.engines.oci.shelf_layers import write_shelves
 from modelyard.engines.oci.stacking import Stacked, read_stacked, stack, stand_on
@@ -25,9 +25,6 @@ from modelyard.images.staging import NeedsContainerError
 from modelyard.machine.home import Home
 from modelyard.network import find_deciding_settings, read_network_profile
 from modelyard.runtime.scratch import scratch_folder
-
-STORE_LOCK = "oci-store"
-"""Shared by who adds blobs that nothing names yet, held alone by who removes those that nothing names."""
 
 
 @dataclass(frozen=True)

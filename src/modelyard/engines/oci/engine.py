@@ -8,11 +8,11 @@ from typing import Any, Self
 from modelyard.context.build_context import BuildContext, digest_parts
 from modelyard.context.lock import Target
 from modelyard.engines.oci.address import Address
-from modelyard.engines.oci.builder import STORE_LOCK, OciBuilder
+from modelyard.engines.oci.builder import OciBuilder
 from modelyard.engines.oci.connection import Connection
 from modelyard.engines.oci.credentials import Credential
 from modelyard.engines.oci.images import APPLICATION, OciImages, notes_of
-from modelyard.engines.oci.layout import Layout
+from modelyard.engines.oci.layout import STORE_LOCK, Layout
 from modelyard.engines.oci.places import Place, put
 from modelyard.engines.oci.registry import INDEX, Registry
 from modelyard.engines.protocols import Image, OnOutput, OnTransfer, Part, Pruned, discard

@@ -5,8 +5,7 @@ import platform
 import sys
 from pathlib import Path
 
-from modelyard.engines.oci.builder import STORE_LOCK
-from modelyard.engines.oci.layout import CONFIG, Layout
+from modelyard.engines.oci.layout import CONFIG, STORE_LOCK, Layout
 from modelyard.engines.oci.registry import MANIFEST
 from modelyard.errors import ModelyardError
 from modelyard.images.configuration import EPOCH

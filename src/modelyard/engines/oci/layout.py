@@ -25,6 +25,8 @@ from modelyard.engines.oci.registry import INDEX, MANIFEST, Manifest
 from modelyard.errors import EngineError
 
 NAME = "org.opencontainers.image.ref.name"
+STORE_LOCK = "oci-store"
+"""Of a home: shared by who adds blobs that nothing names yet, held alone by who removes those that nothing names."""
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 _VERSION = {"imageLayoutVersion": "1.0.0"}
