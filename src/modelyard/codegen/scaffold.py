@@ -34,7 +34,7 @@ _FRAMEWORK_FILES = {
 }
 _TORCH_FILES = {"network.py": "network.py"}
 # Folders of a project that are no model directories.
-_NOT_A_MODEL = frozenset({COMBINED, "common_utils", "kubeml", "data", "models"})
+_NOT_A_MODEL = frozenset({COMBINED, "common_utils", "kubeml", "data", "models", "runs"})
 
 
 def init_workspace(path: Path) -> Workspace:

@@ -101,7 +101,7 @@ def test_a_new_model_does_not_import_the_tool(workspace):
 
 
 @pytest.mark.parametrize(
-    "name", ["random-forest", "2nd", "class", "a/b", "../x", "all", "data", "models", "common_utils"]
+    "name", ["random-forest", "2nd", "class", "a/b", "../x", "all", "data", "models", "runs", "common_utils"]
 )
 def test_names_that_cannot_be_a_package_are_refused(workspace, name):
     with pytest.raises(InputError, match="name") as caught:
