@@ -154,6 +154,7 @@ def test_a_job_is_followed_left_alone_stopped_and_resumed(engine: str, tiny: Tin
         if engine != "local":
             for image in json.loads(jobs.run("images", "--json")):
                 jobs.run("rmi", image["id"])
+            jobs.run("prune")
 
 
 def test_a_finished_job_has_its_result_and_leaves_nothing_behind(jobs: Jobs):
