@@ -21,6 +21,7 @@ before = set(sys.modules)
 
 def tell():
     new = {name for name in set(sys.modules) - before if name.partition(".")[0] not in sys.stdlib_module_names}
+    new = {name for name in new if "cython_" not in name}  # what PyYAML was compiled by, with its version
     shown = {name if name.startswith("modelyard") else name.partition(".")[0] for name in new}
     print("\\n" + json.dumps(sorted(shown)), file=sys.stderr)
 
@@ -49,6 +50,7 @@ FILES = {
     "projects/flowers/iris/predict.py": "def predict(message):\n    return message\n",
     "projects/flowers/iris/requirements_predict.txt": "",
     "projects/flowers/iris/test/test_instances.json": '{"instances": [[1, 2]]}\n',
+    "projects/flowers/flow.yaml": "steps:\n  train: {run: 'train:train'}\n",
     "projects/flowers/iris/train.py": "def train():\n    return {}\n",
     "scripts/predict.py": "def predict(message):\n    return message\n",
     "stored/model.bin": "",
@@ -72,6 +74,8 @@ COMMANDS = {
     "rmi": ["rmi", "flowers-iris-predict"],
     "generate": ["generate", "projects/flowers"],
     "lock": ["lock", "projects/flowers/iris", "--check"],
+    "flow": ["flow", "plan", "projects/flowers"],
+    "runs": ["runs", "list", "-p", "projects/flowers"],
     "train": ["train", "projects/flowers/iris", "--dry-run"],
     "job": ["job", "list"],
     "kubeml": ["kubeml", "task", "list"],
