@@ -35,6 +35,7 @@ COMMANDS = {
     "prune": ("images", "Remove what nothing uses: untagged images, environments, ended containers."),
     "image": ("image", "Build an image of a Dockerfile without RUN, with no engine."),
     "sbom": ("sbom", "Print what an image is made of, and where it comes from."),
+    "verify-image": ("verify", "Make an image once more, and say where the two differ."),
     "push": ("registry", "Push an image to a registry."),
     "pull": ("registry", "Get an image from a registry, without an engine."),
     "copy": ("registry", "Copy an image between registries, layouts and archives."),
@@ -76,7 +77,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"modelyard.cli.{COMMANDS[cmd_name][0]}")
-        command = getattr(module, f"{cmd_name}_command")
+        command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         assert isinstance(command, click.Command)
         return command
 

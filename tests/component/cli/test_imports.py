@@ -102,6 +102,7 @@ COMMANDS = {
     "copy": ["copy", "localhost:1/iris", "oci:copied"],
     "tags": ["tags", "localhost:1/iris"],
     "login": ["login", "localhost:1", "--username", "somebody"],
+    "verify-image": ["verify-image", "localhost:1/iris"],
 }
 REFUSED = frozenset(list(COMMANDS)[list(COMMANDS).index("data") :])
 
@@ -114,6 +115,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for script in root.glob("builders/*/s2i/bin/*"):
         script.chmod(0o755)
     import_of(root, COMMANDS["build"])
+    import_of(root, COMMANDS["image"])
     return root
 
 
