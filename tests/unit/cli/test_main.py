@@ -35,7 +35,7 @@ def all_commands() -> list[tuple[str, ...]]:
     """Every command there is, those of groups too, as words."""
     found: list[tuple[str, ...]] = []
     for name, (module, _) in COMMANDS.items():
-        command = getattr(import_module(f"modelyard.cli.{module}"), f"{name}_command")
+        command = getattr(import_module(f"modelyard.cli.{module}"), f"{name.replace('-', '_')}_command")
         found.append((name,))
         if isinstance(command, click.Group):
             found += [(name, inner) for inner in command.commands]
