@@ -50,7 +50,7 @@ def free_port() -> Iterator[int]:
     yield port
 
 
-@pytest.mark.parametrize("framework", ["sklearn", "xgboost", "catboost", "torch"])
+@pytest.mark.parametrize("framework", ["sklearn", "xgboost", "catboost", "torch", "kubeml"])
 def test_a_new_model_trains_serves_and_passes_its_test(framework, run, tmp_path, free_port):
     workspace = init_workspace(tmp_path / "workspace")
     model = new_model(workspace, "tumors", f"my_{framework}", framework)

@@ -42,7 +42,7 @@ def new_project_command(settings: Settings, name: str) -> None:
 @click.argument("name")
 @click.option(
     "--framework",
-    type=click.Choice(["sklearn", "xgboost", "catboost", "torch"]),
+    type=click.Choice(["sklearn", "xgboost", "catboost", "torch", "kubeml"]),
     default="sklearn",
     show_default=True,
     help="What it is written in.",

@@ -13,7 +13,7 @@ from modelyard.errors import WorkspaceError
 from modelyard.house import house_root
 from modelyard.workspace import COMBINED, ModelDirectory, Workspace, as_container_name, find_workspace
 
-Framework = Literal["sklearn", "xgboost", "catboost", "torch"]
+Framework = Literal["sklearn", "xgboost", "catboost", "torch", "kubeml"]
 
 # What a workspace is copied from, and where in it.
 HOUSE = ("builders", "common_utils", "utils", "kubeml", "build.sh", "projects/recipes.mk")
@@ -33,6 +33,15 @@ _FRAMEWORK_FILES = {
     "requirements_predict.txt": "requirements.txt",
 }
 _TORCH_FILES = {"network.py": "network.py"}
+_KUBEML_FILES = {
+    "Makefile": "Makefile",
+    "README.md": "README.md",
+    ".s2i/environment": "environment",
+    "function.py": "function.py",
+    "predict.py": "predict.py",
+    "requirements_train.txt": "requirements.txt",
+    "requirements_predict.txt": "requirements.txt",
+}
 # Folders of a project that are no model directories.
 _NOT_A_MODEL = frozenset({COMBINED, "common_utils", "kubeml", "data", "models", "runs"})
 
@@ -81,8 +90,13 @@ def new_model(workspace: Workspace, project: str, name: str, framework: Framewor
         "container_name": container_name,
         "route": container_name,
     }
-    _write(folder, "model", _MODEL_FILES, values)
     files = _FRAMEWORK_FILES | (_TORCH_FILES if framework == "torch" else {})
+    if framework == "kubeml":
+        files = _KUBEML_FILES
+    shared = {name: template for name, template in _MODEL_FILES.items() if name not in files}
+    if framework == "kubeml":
+        del shared["features.py"]
+    _write(folder, "model", shared, values)
     _write(folder, f"model/{framework}", files, values)
     model = ModelDirectory(folder)
     join_combined(workspace, model)

@@ -87,6 +87,16 @@ def test_a_new_model_is_complete_and_nothing_is_wrong_with_it(workspace, framewo
     assert files_below(model.path.parent) >= {"Makefile", "README.md"}
 
 
+def test_a_new_kubeml_model_is_complete_and_nothing_is_wrong_with_it(workspace):
+    model = new_model(workspace, "tumors", "firstTry", "kubeml")
+    assert model.train_entry == ("tumors.firstTry.function", "main")
+    assert {"function.py", "predict.py", "Makefile", "test/test_instances.json"} <= files_below(model.path)
+    assert "features.py" not in files_below(model.path)
+    check_model(workspace, model)
+    assert read_instances(model)["instances"]
+    generate(workspace, workspace.combined_directory(model.path.parent))
+
+
 def test_new_models_can_be_combined_in_one_project_and_over_all(workspace):
     for number, framework in enumerate(FRAMEWORKS):
         new_model(workspace, f"project{number % 2}", f"model{number}", framework)
