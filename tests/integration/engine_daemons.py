@@ -136,7 +136,7 @@ def _service_environ(folder: Path) -> dict[str, str]:
 
 def _answers(socket: Socket) -> bool:
     try:
-        return bool(Client(socket, os.environ).version)
+        return Client(socket, os.environ).is_podman in (True, False)
     except EngineError:
         return False
 

@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from email.message import Message
 from functools import cached_property
 from http.client import NOT_FOUND, HTTPException
 from importlib.util import find_spec
@@ -48,21 +49,27 @@ class Client:
             from docker.utils import kwargs_from_env
 
             tls = kwargs_from_env(environment=dict(self.environ)).get("tls") or False
-            api = docker.APIClient(self.socket.url, version="auto", timeout=_LONG, tls=tls)
+            version = "auto" if self._greeting is None else self._greeting.get("Api-Version", "auto")
+            api = docker.APIClient(self.socket.url, version=version, timeout=_LONG, tls=tls)
             weakref.finalize(self, api.close)
             return api
 
     @cached_property
     def asks(self) -> Any:
         """What answers the methods of `Questions`: those where the engine has a Unix socket, else the SDK's client."""
-        return Questions(self.socket.url, _LONG) if urlsplit(self.socket.url).scheme == "unix" else self.api
+        return Questions(self.socket.url, _LONG) if self._has_unix_socket else self.api
+
+    @property
+    def _has_unix_socket(self) -> bool:
+        return urlsplit(self.socket.url).scheme == "unix"
 
     @cached_property
-    def version(self) -> Mapping[str, Any]:
-        """What the engine says about itself."""
-        with self.talking("ask for the version"):
-            version: Mapping[str, Any] = self.asks.version()
-        return version
+    def _greeting(self) -> Message | None:
+        """The headers of a ping at a Unix socket: Podman looks its own packages up before it says more of itself."""
+        if not self._has_unix_socket:
+            return None
+        with self.talking(f"connect to {self.socket.url}"):
+            return Questions(self.socket.url, _LONG).ping()
 
     @cached_property
     def info(self) -> Mapping[str, Any]:
@@ -82,10 +89,14 @@ class Client:
         home = Home.from_environ(self.environ)
         return home.lock(f"{self.socket.engine}-{name}", on_wait=lambda: on_output(waiting))
 
-    @property
+    @cached_property
     def is_podman(self) -> bool:
         """Whether it is Podman that answers, whatever the socket is called."""
-        return any("Podman" in component.get("Name", "") for component in self.version.get("Components") or ())
+        if self._greeting is not None:
+            return "Libpod-Api-Version" in self._greeting
+        with self.talking("ask for the version"):
+            components = self.api.version().get("Components") or ()
+        return any("Podman" in component.get("Name", "") for component in components)
 
     @property
     def is_rootless(self) -> bool:
@@ -100,6 +111,8 @@ class Client:
     @property
     def loads_parts(self) -> bool:
         """Whether an image archive may leave out the layers that the engine has: not where containerd keeps images."""
+        if self.is_podman:
+            return True
         return not any("snapshotter" in str(value) for _, value in self.info.get("DriverStatus") or ())
 
     def list_images(self, label: str) -> list[Mapping[str, Any]]:

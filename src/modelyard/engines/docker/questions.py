@@ -8,6 +8,7 @@ import json
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from http.client import BAD_REQUEST, HTTPConnection
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -23,6 +24,12 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
+class _Answer:
+    said: bytes
+    headers: Message
+
+
+@dataclass(frozen=True)
 class Questions:
     """What is asked of an engine at `url` (unix://...), by the names that the SDK's low-level client has for it.
 
@@ -33,10 +40,9 @@ class Questions:
     url: str
     timeout: float
 
-    def version(self) -> Mapping[str, Any]:
-        """What the engine says about itself."""
-        answer: Mapping[str, Any] = self._ask("GET", "/version")
-        return answer
+    def ping(self) -> Message:
+        """The headers of its shortest answer: Api-Version, and for Podman Libpod-Api-Version."""
+        return self._send("GET", "/_ping", None).headers
 
     def info(self) -> Mapping[str, Any]:
         """What the engine says about its host."""
@@ -61,7 +67,7 @@ class Questions:
 
     def load_image(self, archive: Iterable[bytes], *, quiet: bool) -> Iterator[Mapping[str, Any]]:
         """Load an archive of images; pass on what the engine says of it."""
-        said = self._send("POST", "/images/load", archive, quiet=str(quiet).lower())
+        said = self._send("POST", "/images/load", archive, quiet=str(quiet).lower()).said
         yield from map(json.loads, filter(bytes.strip, said.splitlines()))
 
     def tag(self, image: str, repository: str, tag: str) -> None:
@@ -69,10 +75,10 @@ class Questions:
         self._ask("POST", f"/images/{quote(image, safe='/:')}/tag", repo=repository, tag=tag)
 
     def _ask(self, method: str, path: str, **parameters: str) -> Any:
-        said = self._send(method, path, None, **parameters)
+        said = self._send(method, path, None, **parameters).said
         return json.loads(said) if said.strip() else None
 
-    def _send(self, method: str, path: str, body: Iterable[bytes] | None, **parameters: str) -> bytes:
+    def _send(self, method: str, path: str, body: Iterable[bytes] | None, **parameters: str) -> "_Answer":
         connection = HTTPConnection("localhost", timeout=self.timeout)
         with socket.socket(socket.AF_UNIX) as connection.sock:
             connection.sock.settimeout(self.timeout)
@@ -83,7 +89,7 @@ class Questions:
             said = response.read()
         if response.status >= BAD_REQUEST:
             raise RefusedError(_explanation(said), response.status)
-        return said
+        return _Answer(said, response.headers)
 
 
 def _explanation(said: bytes) -> str:
