@@ -11,12 +11,13 @@ import argparse
 import itertools
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+from processes import run_benchmark, run_well
 
 ROOT = Path(__file__).parents[1]
 RATES, SIZES = (0.001, 0.005, 0.01), (256, 512, 1024)
@@ -41,7 +42,7 @@ class Flow:
     def make_data(self) -> None:
         """Get the pictures."""
         script = ROOT / "projects" / "dogs_vs_cats" / "make_data.py"
-        subprocess.run([sys.executable, "-P", script, self.folder / "data"], env=self.environ, check=True)
+        run_well([sys.executable, "-P", script, self.folder / "data"], environ=self.environ)
 
     def run(self, step: str, *, model: str = "model", **train: Any) -> tuple[dict[str, Any], float]:
         """Run a step; its result, and how long it took."""
@@ -52,8 +53,8 @@ class Flow:
         module, _, function = step.partition(":")
         command = [sys.executable, "-P", "-c", STEP, module, function or module, json.dumps(payload)]
         started = time.monotonic()
-        done = subprocess.run(command, env=self.environ, stdout=subprocess.PIPE, text=True, check=True)
-        return json.loads(done.stdout.splitlines()[-1]), time.monotonic() - started
+        printed = run_well(command, environ=self.environ)
+        return json.loads(printed.splitlines()[-1]), time.monotonic() - started
 
     def _params(self, train: dict[str, Any]) -> dict[str, Any]:
         import yaml
@@ -95,4 +96,4 @@ def measure(flow: Flow, *, count: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -10,9 +10,7 @@
 
 import argparse
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from processes import run, run_benchmark, run_well
 
 MODELYARD = Path(sys.executable).with_name("modelyard")
 IMAGE = f"registry.example/income/rf@sha256:{'0' * 64}"
@@ -128,7 +128,7 @@ def measure_command(models: int) -> dict[str, Any]:
             (model / "predict.py").write_text("def predict(msg):\n    return {}\n")
             directories.append(str(model.relative_to(root)))
         command = [str(MODELYARD), "manifests", *directories, "--registry", "registry.example/many", "--allow-tag"]
-        seconds, _ = _time(lambda: subprocess.run(command, cwd=root, check=True, capture_output=True))
+        seconds, _ = _time(lambda: run_well(command, cwd=root))
     return {f"modelyard manifests, {models} model directories": f"{seconds:.2f} s"}
 
 
@@ -181,7 +181,7 @@ def _validate_finds(text: str) -> bool:
 
 def _kubeconform_finds(text: str) -> bool:
     command = ["kubeconform", "-strict", "-ignore-missing-schemas", "-"]
-    return subprocess.run(command, input=text, text=True, capture_output=True, env=os.environ).returncode != 0
+    return run(command, given=text.encode()).returncode != 0
 
 
 def _time(do: Callable[[], Any]) -> tuple[float, Any]:
@@ -191,4 +191,4 @@ def _time(do: Callable[[], Any]) -> tuple[float, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)
