@@ -1,6 +1,6 @@
 """The flow of projects/dogs_vs_cats: the test accuracy of the best of nine trials, and what sharing features saves.
 
-    MODELYARD_DATA=... PYTHON -m benchmarks.dogs_vs_cats [--without 2] [--folder SCRATCH]
+    MODELYARD_DATA=... PYTHON benchmarks/dogs_vs_cats.py [--without 2] [--folder SCRATCH]
 
 PYTHON has what projects/dogs_vs_cats/classifier/requirements_train.txt asks for, and PyYAML. A step is a process, as in
 a flow. Of the nine trials that make the features each for itself only the first `--without` are run; the others are
