@@ -2,7 +2,7 @@ import pytest
 
 pytest.importorskip("kubernetes_validate", reason="not installed here: pip install 'modelyard[kubernetes]'")
 
-from benchmarks.manifests import TYPOS, finds_typo, render
+from benchmarks.typos import TYPOS, finds_typo, render
 from modelyard.errors import InputError
 from modelyard.manifests.deployment import make_deployment
 from modelyard.manifests.documents import write_documents
