@@ -18,12 +18,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from processes import run_benchmark, run_well, start
 
 from modelyard.codegen.scaffold import init_workspace
 
@@ -149,11 +150,7 @@ class Bench:
     def time(self, *command: str, cwd: Path | None = None, environ: Mapping[str, str] | None = None) -> float:
         """The seconds that a command takes, which must succeed."""
         started = time.perf_counter()
-        done = subprocess.run(
-            command, cwd=cwd or self.project, env=environ or self.environ, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            sys.exit(f"{command} exited with {done.returncode}:\n{done.stdout}{done.stderr}")
+        run_well(command, cwd=cwd or self.project, environ=environ or self.environ)
         return time.perf_counter() - started
 
     def repeat_both(self, measure: Callable[[], float]) -> tuple[float, float]:
@@ -237,13 +234,7 @@ class Bench:
         """Kill the run in its fifth trial of nine, and count those that the next one runs."""
         self.flow(SEARCH)
         self.trace.write_text("")
-        process = subprocess.Popen(
-            [MODELYARD, "flow", "run"],
-            cwd=self.project,
-            env=self.environ,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        process = start([MODELYARD, "flow", "run"], cwd=self.project, environ=self.environ)
         while len(self.trace.read_text().split()) < 5 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
@@ -283,4 +274,4 @@ def _used() -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run_benchmark(main)

@@ -20,10 +20,9 @@ from statistics import median
 from typing import Any
 
 from processes import run, run_benchmark, run_well
-from typos import TYPOS
+from typos import TYPOS, finds_typo, render
 
 MODELYARD = Path(sys.executable).with_name("modelyard")
-IMAGE = f"registry.example/income/rf@sha256:{'0' * 64}"
 
 
 def main() -> None:
@@ -36,32 +35,6 @@ def main() -> None:
     for figures in (measure_library(options.models, options.rounds), measure_command(options.models), count_typos()):
         lines = [f"{name:44} {value}" for name, value in figures.items()]
         print(json.dumps(figures) if options.json else "\n".join(lines), flush=True)
-
-
-def render(name: str) -> list[dict[str, Any]]:
-    """Every object of one daemon."""
-    from modelyard.manifests.deployment import make_deployment
-    from modelyard.manifests.measured import Measured
-    from modelyard.manifests.workload import Serving, choose_resources
-
-    measured = Measured(name="income/rf", load_seconds={"income/rf": 3.0}, workers={"rf": 1}, memory_bytes=400 << 20)
-    return make_deployment(
-        Serving(
-            name=name,
-            title="income/rf",
-            image=IMAGE,
-            environment={"MODEL_NAME": "income_rf", "MODELYARD_ACCESS_LOG": "1"},
-            resources=choose_resources(cpu="1", memory=None, gpus=0, measured=measured, buffered=40 << 20),
-            routes=("rf",),
-            route_models={"rf": "income/rf"},
-            measured=measured,
-            replicas=2,
-            most_replicas=5,
-            host="income.example",
-            tls_secret="income-tls",
-            monitor="service",
-        )
-    )
 
 
 def measure_library(models: int, rounds: int) -> dict[str, Any]:
@@ -121,19 +94,6 @@ def count_typos() -> dict[str, Any]:
         told = f"; not: {', '.join(missed)}" if missed else ""
         figures[f"typos found by {finder}"] = f"{len(spoilt) - len(missed)} of {len(spoilt)}{told}"
     return figures
-
-
-def finds_typo(text: str) -> bool:
-    """Whether our own validation refuses a file."""
-    from modelyard.errors import InputError
-    from modelyard.manifests.documents import read_documents
-    from modelyard.manifests.validation import check_all, choose_version
-
-    try:
-        check_all(read_documents(text, source="income.yaml"), version=choose_version(None))
-    except InputError:
-        return True
-    return False
 
 
 def _validate_finds(text: str) -> bool:
