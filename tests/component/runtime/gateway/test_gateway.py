@@ -441,7 +441,7 @@ def test_a_request_that_waited_leaves_in_the_turn_that_finds_a_worker(tmp_path: 
     site = Site(root=tmp_path, run_dir=run_dir, environments=tmp_path, settings=Settings(), environ=environ)
     pauses = []
     with bind(Settings(host="127.0.0.1", port=0)) as server:
-        gateway = GatewayProcess(site, server)
+        gateway = GatewayProcess(site, [server])
         gateway.start()
         try:
             with socket.create_connection(server.getsockname()) as client:
