@@ -25,9 +25,6 @@ context_option = click.option("--context", help="kubectl's context. Default: the
 @click.option("--kind", type=click.Choice(KINDS), default="deployment", show_default=True, help="What to deploy.")
 @render_options
 @variables_option
-@click.option(
-    "--variant", type=click.Choice(["cpu", "cuda"]), envvar="VARIANT", default="cpu", help="cuda: with a card."
-)
 @context_option
 @click.option("--build/--no-build", default=True, help="Build and push to --registry first. Default: yes.")
 @click.option("--wait/--no-wait", default=True, help="Wait for the rollout, and say why one fails. Default: yes.")

@@ -12,6 +12,7 @@ from modelyard.cli.settings import Settings
 if TYPE_CHECKING:
     from modelyard.commands.building import Limits
     from modelyard.commands.flow_request import FlowRequest
+    from modelyard.flows.definition import Flow
 
 project_argument = click.argument("project", default=".", type=click.Path())
 set_option = click.option(
@@ -182,6 +183,12 @@ def export_command() -> None:
 schedule_option = click.option("--schedule", metavar="CRON", help='Five fields: "0 3 * * *". Default: of flow.yaml.')
 
 
+def _flow_of(settings: Settings, project: str) -> "Flow":
+    from modelyard.flows.definition import read_flow
+
+    return read_flow(RunOptions(project=project).ask(settings).project)
+
+
 @export_command.command("cron")
 @project_argument
 @schedule_option
@@ -189,10 +196,8 @@ schedule_option = click.option("--schedule", metavar="CRON", help='Five fields: 
 def cron_command(settings: Settings, /, project: str, schedule: str | None) -> None:
     """Print a line for a crontab."""
     from modelyard.commands.flow_export import export_cron
-    from modelyard.flows.definition import read_flow
 
-    flow = read_flow(RunOptions(project=project).ask(settings).project)
-    click.echo(export_cron(flow, settings.workspace.root, schedule=schedule), nl=False)
+    click.echo(export_cron(_flow_of(settings, project), settings.workspace.root, schedule=schedule), nl=False)
 
 
 @export_command.command("github")
@@ -202,10 +207,8 @@ def cron_command(settings: Settings, /, project: str, schedule: str | None) -> N
 def github_command(settings: Settings, /, project: str, schedule: str | None) -> None:
     """Print a workflow for .github/workflows/."""
     from modelyard.commands.flow_export import export_github
-    from modelyard.flows.definition import read_flow
 
-    flow = read_flow(RunOptions(project=project).ask(settings).project)
-    click.echo(export_github(flow, settings.workspace.root, schedule=schedule), nl=False)
+    click.echo(export_github(_flow_of(settings, project), settings.workspace.root, schedule=schedule), nl=False)
 
 
 @export_command.command("kfp")

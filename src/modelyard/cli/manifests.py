@@ -28,6 +28,10 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("-n", "--namespace"), {"help": "Write this namespace into each object."}),
     (("--cpu",), {"default": "1", "show_default": True, "help": "Cores, asked for and limited: 500m, 2."}),
     (("--memory",), {"help": "Memory, asked for and limited: 2Gi. Default: from what was measured."}),
+    (
+        ("--variant",),
+        {"type": click.Choice(["cpu", "cuda"]), "envvar": "VARIANT", "default": "cpu", "help": "cuda: with a card."},
+    ),
     (("--gpus",), {"type": click.IntRange(min=0), "help": "Graphics cards. Default: 1 with --variant cuda."}),
     (("--models",), {"default": "baked", "show_default": True, "help": "pvc:CLAIM, s3://BUCKET/KEY, oci:IMAGE."}),
     (("--models-secret",), {"metavar": "SECRET", "help": "With AWS_ACCESS_KEY_ID and its like, for s3://."}),
@@ -63,9 +67,6 @@ def render_options(command: Command) -> Command:
 @click.option("--kind", type=click.Choice(KINDS), default="deployment", show_default=True, help="What to render.")
 @render_options
 @variables_option
-@click.option(
-    "--variant", type=click.Choice(["cpu", "cuda"]), envvar="VARIANT", default="cpu", help="cuda: with a card."
-)
 @click.option(
     "-o", "--output", type=click.Path(), help="A file, or a folder (a / at its end). Default: standard output."
 )

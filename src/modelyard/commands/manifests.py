@@ -31,7 +31,6 @@ from modelyard.probe.methods import find_unit_type, imports_kubeml
 from modelyard.runtime.daemon.settings import load_settings
 from modelyard.workspace import ENVIRONMENT_FILE, CombinedDirectory, Kind, ModelDirectory, Workspace
 
-SERVING = ("deployment", "kserve", "seldon")
 TRAINING = ("job", "indexed-job", "pytorchjob", "trainjob", "cronjob")
 # What some kinds have no place for: an option that is silently dropped is as bad as a field that is.
 _OF_DEPLOYMENTS = ("prometheus", "host", "tls_secret", "ingress_class", "gateway", "monitor")

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from modelyard.engines.protocols import Container, ContainerSpec, Image, OnOutput, Part, discard
 from modelyard.engines.reference import normalise_tag
-from modelyard.errors import EngineError
+from modelyard.errors import EngineError, InputError
 from modelyard.runtime.nearest import describe_choices
 
 _TO_END = 5.0
@@ -122,3 +122,29 @@ def pick_container(containers: Sequence[Container], name: str) -> Container:
     known = describe_choices(name, (item.name for item in containers))
     what = f"{len(matches)} containers match {name!r}" if matches else f"there is no container {name!r}"
     raise EngineError(f"{what} (containers: {known})", hint="`modelyard ps --all` lists them")
+
+
+def pick_image(images: Sequence[Image], reference: str) -> Image:
+    """The one of `images` with that tag, id or start of an id; raise EngineError where there is not one."""
+    tag = as_tag(reference)
+    matches = [image for image in images if tag in image.tags] or [
+        image for image in images if reference and image.id.startswith(reference.removeprefix("sha256:"))
+    ]
+    if len(matches) == 1:
+        return matches[0]
+    raise no_image(reference, images, matches=len(matches))
+
+
+def no_image(reference: str, images: Sequence[Image], *, matches: int) -> EngineError:
+    """Make the error of a reference that several images match, or none; it names those that there are."""
+    known = describe_choices(reference, (tag for image in images for tag in image.tags), none="none yet")
+    what = f"{matches} images start with {reference!r}" if matches else f"there is no image {reference!r}"
+    return EngineError(f"{what} (images: {known})", hint="build it first, or name one of these")
+
+
+def as_tag(reference: str) -> str:
+    """A reference as the tag that it may be, in full; as it is where it can be none."""
+    try:
+        return normalise_tag(reference)
+    except InputError:
+        return reference

@@ -5,13 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from modelyard.engines.delegation import as_tag, pick_image
 from modelyard.engines.docker.client import Client
 from modelyard.engines.protocols import Image
-from modelyard.engines.reference import normalise_tag
-from modelyard.errors import EngineError, InputError
 from modelyard.images.application import IMAGE_LABEL, KIND_LABEL, NAME_LABEL
 from modelyard.images.namespace import Namespace
-from modelyard.runtime.nearest import describe_choices
 from modelyard.workspace import Kind
 
 
@@ -33,16 +31,7 @@ class DockerImages:
 
     def find(self, reference: str) -> Image:
         """The image of a tag, an id or the start of an id; raise EngineError where there is none, or more than one."""
-        tag = _as_tag(reference)
-        images = self.all()
-        matches = [image for image in images if tag in image.tags] or [
-            image for image in images if reference and image.id.startswith(reference.removeprefix("sha256:"))
-        ]
-        if len(matches) == 1:
-            return matches[0]
-        known = describe_choices(reference, (tag for image in images for tag in image.tags), none="none yet")
-        what = f"{len(matches)} images start with {reference!r}" if matches else f"there is no image {reference!r}"
-        raise EngineError(f"{what} (images: {known})", hint="build it first, or name one of these")
+        return pick_image(self.all(), reference)
 
     def get(self, id: str) -> Image:
         """The image of a whole id."""
@@ -57,7 +46,7 @@ class DockerImages:
 
     def remove(self, image: Image, reference: str) -> Image:
         """Take a tag off an image, and remove it with its last one or where it is named by its id."""
-        tag = _as_tag(reference)
+        tag = as_tag(reference)
         removed = [tag] if tag in image.tags else list(image.tags)
         with self.client.talking(f"remove {reference}"):
             for name in removed:
@@ -96,10 +85,3 @@ def parse_time(*texts: str | None) -> datetime:
             moment = datetime.fromisoformat(seconds[:19]).replace(tzinfo=UTC)
             return moment.replace(microsecond=int(digits.ljust(6, "0")))
     return datetime.fromtimestamp(0, UTC)
-
-
-def _as_tag(reference: str) -> str:
-    try:
-        return normalise_tag(reference)
-    except InputError:
-        return reference

@@ -1,14 +1,14 @@
 """Where engines listen: DOCKER_HOST, Docker's own socket, Podman's, found without the SDK."""
 
 import os
-import socket
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelyard.engines.docker.questions import Questions, RefusedError
 from modelyard.errors import EngineError
 
 ENGINES = ("docker", "podman")
@@ -89,12 +89,8 @@ def _is_socket(path: Path) -> bool:
 
 def _answers(place: Socket) -> bool:
     """Whether an engine answers a ping: a socket outlives an engine that was killed, and may be another user's."""
-    connection = HTTPConnection("localhost", timeout=_PATIENCE)
-    with socket.socket(socket.AF_UNIX) as connection.sock:
-        try:
-            connection.sock.settimeout(_PATIENCE)
-            connection.sock.connect(urlsplit(place.url).path)
-            connection.request("GET", "/_ping")
-            return connection.getresponse().status == 200
-        except (OSError, HTTPException):
-            return False
+    try:
+        Questions(place.url, _PATIENCE).ping()
+    except (OSError, HTTPException, RefusedError):
+        return False
+    return True

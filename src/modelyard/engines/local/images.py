@@ -6,11 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from modelyard.engines.delegation import as_tag, no_image
 from modelyard.engines.protocols import Image
-from modelyard.engines.reference import normalise_tag
-from modelyard.errors import EngineError, InputError
 from modelyard.machine.home import Home, read_record, remove_tree, write_record
-from modelyard.runtime.nearest import describe_choices
 
 RECORD = "image.json"
 
@@ -33,14 +31,12 @@ class LocalImages:
 
     def find(self, reference: str) -> Image:
         """The image of a tag, an id or the start of an id; raise EngineError where there is none, or more than one."""
-        id = self._tags().get(self._as_tag(reference))
+        id = self._tags().get(as_tag(reference))
         images = self.all()
         matches = [image for image in images if image.id == id or (id is None and image.id.startswith(reference))]
         if len(matches) == 1 and reference:
             return matches[0]
-        known = describe_choices(reference, (tag for image in images for tag in image.tags), none="none yet")
-        what = f"{len(matches)} images start with {reference!r}" if matches else f"there is no image {reference!r}"
-        raise EngineError(f"{what} (images: {known})", hint="build it first, or name one of these")
+        raise no_image(reference, images, matches=len(matches))
 
     def tag(self, id: str, tag: str) -> None:
         """Let `tag` name the image `id`, whatever it named before."""
@@ -49,7 +45,7 @@ class LocalImages:
 
     def remove(self, image: Image, reference: str) -> Image:
         """Take a tag off an image, and remove it with its last one or where it is named by its id."""
-        tag = self._as_tag(reference)
+        tag = as_tag(reference)
         removed = {tag} if tag in image.tags else set(image.tags)
         for name in removed:
             (self.home.tags / quote(name, safe="")).unlink(missing_ok=True)
@@ -67,12 +63,6 @@ class LocalImages:
     def _tags(self) -> dict[str, str]:
         records = {unquote(path.name): read_record(path) for path in self.home.tags.glob("[!.]*")}
         return {tag: record["image"] for tag, record in records.items() if record}
-
-    def _as_tag(self, reference: str) -> str:
-        try:
-            return normalise_tag(reference)
-        except InputError:
-            return reference
 
     def _read(self, folder: Path, tags: dict[str, str]) -> Image | None:
         record = read_record(folder / RECORD)

@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
+from modelyard.engines.delegation import as_tag, pick_image
 from modelyard.engines.oci.layout import NAME, Descriptor, Layout
 from modelyard.engines.oci.registry import INDEX
 from modelyard.engines.oci.weights import weigh_layer
 from modelyard.engines.protocols import Image
-from modelyard.engines.reference import normalise_tag
-from modelyard.errors import EngineError, InputError
+from modelyard.errors import EngineError
 from modelyard.images.application import IMAGE_LABEL, KIND_LABEL, NAME_LABEL
 from modelyard.images.builder import ROLE_LABEL
 from modelyard.images.namespace import Namespace
-from modelyard.runtime.nearest import describe_choices
 from modelyard.workspace import Kind
 
 CREATED = "org.opencontainers.image.created"
@@ -69,16 +68,7 @@ class OciImages:
 
     def find(self, reference: str) -> Image:
         """The image of a tag, an id or the start of an id; raise EngineError where there is none, or more than one."""
-        tag = _as_tag(reference)
-        images = self.all()
-        matches = [image for image in images if tag in image.tags] or [
-            image for image in images if reference and image.id.startswith(reference.removeprefix("sha256:"))
-        ]
-        if len(matches) == 1:
-            return matches[0]
-        known = describe_choices(reference, (tag for image in images for tag in image.tags), none="none yet")
-        what = f"{len(matches)} images start with {reference!r}" if matches else f"there is no image {reference!r}"
-        raise EngineError(f"{what} (images: {known})", hint="build it first, or name one of these")
+        return pick_image(self.all(), reference)
 
     def descriptor(self, image: Image) -> dict[str, Any]:
         """The descriptor of an image that is there."""
@@ -105,7 +95,7 @@ class OciImages:
 
     def remove(self, image: Image, reference: str) -> Image:
         """Take a tag off an image, and remove it with its last one or where it is named by its id."""
-        tag = _as_tag(reference)
+        tag = as_tag(reference)
         removed = {tag} if tag in image.tags else set(image.tags)
         left = tuple(name for name in image.tags if name not in removed)
         digest = self.descriptor(image)["digest"]
@@ -185,10 +175,3 @@ def _is_gone(descriptor: Descriptor, digest: str, names: set[str], left: tuple[s
     if descriptor["digest"] != digest or ROLE_LABEL not in notes_of(descriptor):
         return False
     return not left or notes_of(descriptor).get(NAME) in names
-
-
-def _as_tag(reference: str) -> str:
-    try:
-        return normalise_tag(reference)
-    except InputError:
-        return reference
